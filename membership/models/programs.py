@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import pghistory
+import pgtrigger
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from segmentation.models.definitions import Definition, track
+
+
+@track
+class Program(Definition):
+    """A public tier program. `document` is the definition without the version it came with."""
+
+    timezone = models.CharField(max_length=64)
+
+    class Meta(Definition.Meta):
+        abstract = False
+        verbose_name = _("program")
+        verbose_name_plural = _("programs")
+
+
+class ProgramVersion(models.Model):
+    """An immutable dated set of tiers and lifecycle rules, in the contract's format.
+
+    At an as-of the version with the highest number among those already effective applies.
+    """
+
+    program = models.ForeignKey(Program, models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField()
+    effective_from = models.DateField()
+    document = models.JSONField()
+    actor = models.CharField(max_length=150)
+    published_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("program version")
+        verbose_name_plural = _("program versions")
+        constraints = [
+            models.UniqueConstraint(name="programversion_number", fields=["program", "number"])
+        ]
+        triggers = [
+            pgtrigger.Protect(name="immutable", operation=pgtrigger.Update | pgtrigger.Delete)
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.program.key} {self.number}"
+
+
+class Tier(models.Model):
+    """One rank of a program version."""
+
+    version = models.ForeignKey(ProgramVersion, models.PROTECT, related_name="tiers")
+    key = models.CharField(max_length=64, db_collation="C")
+    rank = models.PositiveSmallIntegerField()
+    label_en = models.CharField(max_length=200)
+    label_zh_hans = models.CharField(max_length=200)
+
+    class Meta:
+        verbose_name = _("tier")
+        verbose_name_plural = _("tiers")
+        ordering = ["rank"]
+        constraints = [
+            models.UniqueConstraint(name="tier_key", fields=["version", "key"]),
+            models.UniqueConstraint(name="tier_rank", fields=["version", "rank"]),
+        ]
+        triggers = [
+            pgtrigger.Protect(name="immutable", operation=pgtrigger.Update | pgtrigger.Delete)
+        ]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+@pghistory.track(
+    pghistory.UpdateEvent(level=pghistory.Statement),
+    pghistory.DeleteEvent(level=pghistory.Statement),
+)
+class Membership(models.Model):
+    """One customer's place in one program, now.
+
+    Half-open: held from `since` until the instant `until` (null: for good). `grace_until` is set
+    while the tier was not renewed and is kept for the grace period.
+    """
+
+    program = models.ForeignKey(Program, models.PROTECT, related_name="memberships")
+    customer = models.ForeignKey(
+        "segmentation.Customer", models.PROTECT, related_name="memberships"
+    )
+    tier = models.CharField(max_length=64, db_collation="C")
+    rank = models.PositiveSmallIntegerField()
+    since = models.DateTimeField()
+    until = models.DateTimeField(null=True, blank=True)
+    grace_until = models.DateTimeField(null=True, blank=True)
+    run = models.ForeignKey("segmentation.Run", models.PROTECT, related_name="+")  # last change
+
+    class Meta:
+        verbose_name = _("membership")
+        verbose_name_plural = _("memberships")
+        constraints = [
+            models.UniqueConstraint(name="membership_key", fields=["program", "customer"])
+        ]
+        indexes = [models.Index(name="membership_until", fields=["program", "until"])]
+
+    def __str__(self) -> str:
+        return f"{self.customer_id} {self.tier}"
+
+
+class Transition(models.Model):
+    """One decision about one membership, with the values that decided. Append-only."""
+
+    class Kind(models.TextChoices):
+        ENTRY = "entry", _("Entry")
+        UPGRADE = "upgrade", _("Upgrade")
+        RENEWAL = "renewal", _("Renewal")
+        GRACE = "grace", _("Grace")
+        DOWNGRADE = "downgrade", _("Downgrade")
+        EXIT = "exit", _("Exit")
+
+    program = models.ForeignKey(Program, models.PROTECT, related_name="transitions")
+    customer = models.ForeignKey(
+        "segmentation.Customer", models.PROTECT, related_name="transitions"
+    )
+    run = models.ForeignKey("segmentation.Run", models.PROTECT, related_name="transitions")
+    version = models.ForeignKey(ProgramVersion, models.PROTECT, related_name="+")
+    kind = models.CharField(max_length=9, choices=Kind.choices)
+    from_tier = models.CharField(max_length=64, blank=True, db_collation="C")
+    to_tier = models.CharField(max_length=64, blank=True, db_collation="C")
+    at = models.DateTimeField()  # the run's as-of
+    since = models.DateTimeField(null=True, blank=True)  # after the decision
+    until = models.DateTimeField(null=True, blank=True)
+    grace_until = models.DateTimeField(null=True, blank=True)
+    reasons = models.JSONField(default=list)  # stable codes, e.g. ["qualifies_higher"]
+    values = models.JSONField(default=dict)  # metric -> shown value, as decided on
+
+    class Meta:
+        verbose_name = _("transition")
+        verbose_name_plural = _("transitions")
+        constraints = [
+            models.UniqueConstraint(name="transition_key", fields=["run", "program", "customer"])
+        ]
+        indexes = [
+            models.Index(name="transition_customer", fields=["customer", "-id"]),
+            models.Index(name="transition_program_at", fields=["program", "-at", "-id"]),
+        ]
+        triggers = [
+            pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete)
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.customer_id} {self.from_tier}>{self.to_tier}"

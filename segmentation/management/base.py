@@ -1,0 +1,56 @@
+"""What every command of the contract shares: `--json`, error documents, exit codes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from segmentation.domain.errors import NotAvailableError, TierwiseError
+
+
+class ContractCommand(BaseCommand):
+    """A command that answers with one document.
+
+    Subclasses implement `add_options`, `answer` (does the work, returns the JSON document) and
+    `show` (prints it for a person). Exit code 0 only on success, 3 for `not_available`, else 1.
+    With `--json` standard output carries exactly one JSON document, also for an error.
+    """
+
+    def add_options(self, parser: CommandParser) -> None:
+        """Arguments of this command, besides `--json`."""
+
+    def answer(self, **options: Any) -> Mapping[str, Any]:
+        raise TypeError(f"{type(self).__name__} does not implement answer()")
+
+    def show(self, document: Mapping[str, Any]) -> None:
+        self.stdout.write(json.dumps(document, ensure_ascii=False, indent=2, default=str))
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print one JSON document")
+        self.add_options(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        as_json = options.pop("json")
+        try:
+            document = self.answer(**options)
+        except TierwiseError as error:
+            self._fail(error, as_json=as_json)
+        except CommandError as error:
+            self._fail(TierwiseError(str(error), code="invalid"), as_json=as_json)
+        if as_json:
+            self.stdout.write(json.dumps(document, ensure_ascii=False, default=str))
+        else:
+            self.show(document)
+
+    def _fail(self, error: TierwiseError, *, as_json: bool) -> None:
+        if as_json:
+            self.stdout.write(json.dumps(error.as_document(), ensure_ascii=False, default=str))
+        else:
+            self.stderr.write(self.style.ERROR(f"{error.code}: {error.message}"))
+            for problem in error.problems:
+                self.stderr.write(f"  {problem.path or '/'}  {problem.code}: {problem.message}")
+        sys.exit(3 if isinstance(error, NotAvailableError) else 1)

@@ -1,0 +1,298 @@
+"""Facts: what happened. The newest version of each fact is a row of its table; older versions are
+kept by a database trigger in `FactVersion`, so nothing recorded is ever lost.
+
+Every row belongs to the `FactBatch` (one transaction of an import or an API call) that wrote it.
+The mirror gives batches their generation; a run sees the facts up to one generation.
+"""
+
+from __future__ import annotations
+
+import pgtrigger
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+KINDS = ("customers", "orders", "order_lines", "refunds", "events", "referrals", "tags")
+
+
+def _keep_old_version(kind: str) -> pgtrigger.Trigger:
+    """Copy the replaced version of each updated row into FactVersion, in the same statement."""
+    return pgtrigger.Trigger(
+        name="keep_old_version",
+        level=pgtrigger.Statement,
+        when=pgtrigger.After,
+        operation=pgtrigger.Update,
+        referencing=pgtrigger.Referencing(old="old_rows", new="new_rows"),
+        func=(
+            "INSERT INTO segmentation_factversion (kind, row_id, batch_id, superseded_by_id, row) "
+            f"SELECT '{kind}', o.id, o.batch_id, n.batch_id, to_jsonb(o) "
+            "FROM old_rows o JOIN new_rows n ON n.id = o.id "
+            "WHERE n.batch_id <> o.batch_id; RETURN NULL;"
+        ),
+    )
+
+
+def _refuse_silent_change() -> pgtrigger.Trigger:
+    """A fact changes only together with the batch that changes it."""
+    return pgtrigger.Trigger(
+        name="change_needs_batch",
+        level=pgtrigger.Row,
+        when=pgtrigger.Before,
+        operation=pgtrigger.Update,
+        condition=pgtrigger.Condition(
+            "OLD.* IS DISTINCT FROM NEW.* AND OLD.batch_id = NEW.batch_id"
+        ),
+        func="RAISE EXCEPTION 'a fact is replaced by a new batch, never edited';",
+    )
+
+
+def _money(**options: object) -> models.DecimalField:
+    return models.DecimalField(max_digits=18, decimal_places=4, **options)  # type: ignore[arg-type]
+
+
+class FactBatch(models.Model):
+    """One transaction that recorded facts: a file import, an API call, an act in the admin."""
+
+    class Source(models.TextChoices):
+        IMPORT = "import", _("File import")
+        API = "api", _("API")
+        ADMIN = "admin", _("Admin")
+
+    kind = models.CharField(max_length=16)
+    source = models.CharField(max_length=8, choices=Source.choices)
+    actor = models.CharField(max_length=150, blank=True)  # user name, API key name or "operator"
+    file_name = models.CharField(max_length=255, blank=True)
+    recorded_at = models.DateTimeField()  # the real clock
+    read = models.BigIntegerField(default=0)
+    inserted = models.BigIntegerField(default=0)
+    unchanged = models.BigIntegerField(default=0)
+    updated = models.BigIntegerField(default=0)
+    rejected = models.BigIntegerField(default=0)
+    # Given once by the mirror; null until then. Never compared with a transaction id or a clock.
+    generation = models.BigIntegerField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("import")
+        verbose_name_plural = _("imports")
+        indexes = [
+            models.Index(
+                name="factbatch_pending", fields=["id"], condition=models.Q(generation=None)
+            ),
+            models.Index(name="factbatch_generation", fields=["generation"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}"
+
+
+class FactVersion(models.Model):
+    """A version that a later batch replaced; `row` is the whole row as `to_jsonb` gave it."""
+
+    kind = models.CharField(max_length=16)
+    row_id = models.BigIntegerField()
+    batch = models.ForeignKey(FactBatch, models.PROTECT, related_name="+")
+    superseded_by = models.ForeignKey(FactBatch, models.PROTECT, related_name="+")
+    row = models.JSONField()
+
+    class Meta:
+        verbose_name = _("replaced fact")
+        verbose_name_plural = _("replaced facts")
+        indexes = [models.Index(name="factversion_row", fields=["kind", "row_id"])]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.row_id}"
+
+
+class Fact(models.Model):
+    """What every fact has: the batch that wrote its current version."""
+
+    batch = models.ForeignKey(FactBatch, models.PROTECT, related_name="+")
+
+    class Meta:
+        abstract = True
+
+
+class Customer(Fact):
+    """A person known to the business. A stub is known only because a fact mentions the id."""
+
+    external_id = models.CharField(max_length=255, unique=True, db_collation="C")
+    # Dense, assigned under a lock: the position of this customer in every bitmap.
+    ordinal = models.BigIntegerField(unique=True)
+    is_stub = models.BooleanField(default=False)
+    registered_at = models.DateTimeField(null=True, blank=True)
+    name = models.TextField(null=True, blank=True)
+    phone = models.TextField(null=True, blank=True)
+    email = models.TextField(null=True, blank=True)
+    gender = models.TextField(null=True, blank=True)
+    birth_date = models.DateField(null=True, blank=True)
+    city = models.TextField(null=True, blank=True)
+    region = models.TextField(null=True, blank=True)
+    channel = models.TextField(null=True, blank=True)
+    home_store = models.TextField(null=True, blank=True)
+    is_staff = models.BooleanField(null=True, blank=True)
+    consent_marketing = models.BooleanField(null=True, blank=True)
+    consent_at = models.DateTimeField(null=True, blank=True)
+    unionid = models.TextField(null=True, blank=True)
+    external_userid = models.TextField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("customer")
+        verbose_name_plural = _("customers")
+        constraints = [
+            models.CheckConstraint(
+                name="customer_ordinal_fits_bitmap",
+                condition=models.Q(ordinal__gte=0) & models.Q(ordinal__lt=2**32),
+            )
+        ]
+        triggers = [_keep_old_version("customers"), _refuse_silent_change()]
+
+    def __str__(self) -> str:
+        return self.external_id
+
+
+class Order(Fact):
+    """A purchase. Amounts are in the base currency; `currency` and `rate` say what was sent."""
+
+    class Status(models.TextChoices):
+        CREATED = "created", _("Created")
+        PAID = "paid", _("Paid")
+        SHIPPED = "shipped", _("Shipped")
+        COMPLETED = "completed", _("Completed")
+        CANCELLED = "cancelled", _("Cancelled")
+
+    external_id = models.CharField(max_length=255, unique=True, db_collation="C")
+    customer = models.ForeignKey(Customer, models.PROTECT, related_name="orders")
+    placed_at = models.DateTimeField()
+    paid_at = models.DateTimeField(null=True, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+    amount = _money()
+    discount = _money(null=True, blank=True)
+    goods_amount = _money(null=True, blank=True)
+    shipping_amount = _money(null=True, blank=True)
+    stored_value_amount = _money(null=True, blank=True)
+    points_amount = _money(null=True, blank=True)
+    currency = models.CharField(max_length=3)
+    rate = models.DecimalField(max_digits=20, decimal_places=10, null=True, blank=True)
+    channel = models.TextField(null=True, blank=True)
+    is_promotion = models.BooleanField(null=True, blank=True)
+    status = models.CharField(max_length=9, choices=Status.choices, default=Status.COMPLETED)
+    store_id = models.TextField(null=True, blank=True)
+    staff_id = models.TextField(null=True, blank=True)
+    payer_ref = models.TextField(null=True, blank=True)
+    recipient_ref = models.TextField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("order")
+        verbose_name_plural = _("orders")
+        indexes = [models.Index(name="order_customer_placed", fields=["customer", "placed_at"])]
+        constraints = [
+            models.CheckConstraint(name="order_amount_positive", condition=models.Q(amount__gte=0))
+        ]
+        triggers = [_keep_old_version("orders"), _refuse_silent_change()]
+
+    def __str__(self) -> str:
+        return self.external_id
+
+
+class OrderLine(Fact):
+    """One article of an order; amounts in the base currency at the order's rate."""
+
+    order = models.ForeignKey(Order, models.PROTECT, related_name="lines", db_index=False)
+    line_no = models.BigIntegerField()
+    sku = models.TextField()
+    amount = _money()
+    category = models.TextField(null=True, blank=True)
+    quantity = models.DecimalField(max_digits=18, decimal_places=4, null=True, blank=True)
+    discount = _money(null=True, blank=True)
+    cost = _money(null=True, blank=True)
+    is_durable = models.BooleanField(null=True, blank=True)
+    qualifies = models.BooleanField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("order line")
+        verbose_name_plural = _("order lines")
+        constraints = [
+            models.UniqueConstraint(name="orderline_key", fields=["order", "line_no"]),
+            models.CheckConstraint(name="line_amount_positive", condition=models.Q(amount__gte=0)),
+        ]
+        triggers = [_keep_old_version("order_lines"), _refuse_silent_change()]
+
+    def __str__(self) -> str:
+        return f"{self.order_id}/{self.line_no}"
+
+
+class Refund(Fact):
+    """Money given back on an order, or on one line of it."""
+
+    external_id = models.CharField(max_length=255, unique=True, db_collation="C")
+    order = models.ForeignKey(Order, models.PROTECT, related_name="refunds")
+    line_no = models.BigIntegerField(null=True, blank=True)
+    refunded_at = models.DateTimeField()
+    amount = _money()
+
+    class Meta:
+        verbose_name = _("refund")
+        verbose_name_plural = _("refunds")
+        constraints = [
+            models.CheckConstraint(name="refund_above_zero", condition=models.Q(amount__gt=0))
+        ]
+        triggers = [_keep_old_version("refunds"), _refuse_silent_change()]
+
+    def __str__(self) -> str:
+        return self.external_id
+
+
+class Event(Fact):
+    """Something a customer did that is no purchase."""
+
+    external_id = models.CharField(max_length=255, unique=True, db_collation="C")
+    customer = models.ForeignKey(Customer, models.PROTECT, related_name="events")
+    name = models.TextField()
+    occurred_at = models.DateTimeField()
+    properties = models.JSONField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("event")
+        verbose_name_plural = _("events")
+        indexes = [models.Index(name="event_customer_time", fields=["customer", "occurred_at"])]
+        triggers = [_keep_old_version("events"), _refuse_silent_change()]
+
+    def __str__(self) -> str:
+        return self.external_id
+
+
+class Referral(Fact):
+    """One customer brought another; it belongs to the referrer."""
+
+    external_id = models.CharField(max_length=255, unique=True, db_collation="C")
+    referrer = models.ForeignKey(Customer, models.PROTECT, related_name="referrals_made")
+    referee = models.ForeignKey(Customer, models.PROTECT, related_name="referrals_received")
+    occurred_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("referral")
+        verbose_name_plural = _("referrals")
+        triggers = [_keep_old_version("referrals"), _refuse_silent_change()]
+
+    def __str__(self) -> str:
+        return self.external_id
+
+
+class CustomerTag(Fact):
+    """One value of an imported or hand-set tag group. `is_removed` ends it without a trace lost."""
+
+    customer = models.ForeignKey(Customer, models.PROTECT, related_name="tags")
+    group = models.CharField(max_length=64, db_collation="C")
+    value = models.CharField(max_length=255, db_collation="C")
+    expires_at = models.DateTimeField(null=True, blank=True)
+    is_removed = models.BooleanField(default=False)
+
+    class Meta:
+        verbose_name = _("customer tag")
+        verbose_name_plural = _("customer tags")
+        constraints = [
+            models.UniqueConstraint(name="customertag_key", fields=["customer", "group", "value"])
+        ]
+        triggers = [_keep_old_version("tags"), _refuse_silent_change()]
+
+    def __str__(self) -> str:
+        return f"{self.group}={self.value}"

@@ -1,0 +1,115 @@
+"""Runs and what they published."""
+
+from __future__ import annotations
+
+import pgtrigger
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from .definitions import DefinitionSet, Segment
+
+
+class Run(models.Model):
+    """One recompute at one as-of from one set of facts and definitions.
+
+    The status is what publishes: readers look only at runs that are published or historical.
+    Times of the lease are the real clock's, `as_of` the project's.
+    """
+
+    class Status(models.TextChoices):
+        QUEUED = "queued", _("Queued")
+        RUNNING = "running", _("Running")
+        PUBLISHED = "published", _("Published")
+        HISTORICAL = "historical", _("Historical")
+        HELD = "held", _("Held")
+        FAILED = "failed", _("Failed")
+        DRY_RUN = "dry_run", _("Dry run")
+
+    as_of = models.DateTimeField()
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
+    is_dry_run = models.BooleanField(default=False)
+    requested_by = models.CharField(max_length=150)
+    requested_at = models.DateTimeField()
+    watermark = models.BigIntegerField(null=True, blank=True)  # the mirror's generation
+    definition_set = models.ForeignKey(DefinitionSet, models.PROTECT, null=True, blank=True)
+    # The run whose memberships this one started from.
+    base_run = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="+")
+    engine = models.CharField(max_length=64, blank=True)
+    tzdata_version = models.CharField(max_length=32, blank=True)
+    customers = models.BigIntegerField(null=True, blank=True)
+    recorded_hash = models.CharField(max_length=64, blank=True)
+    cuts = models.JSONField(default=dict)  # layering -> [[numerator, denominator], ...], frozen
+    seconds = models.JSONField(default=dict)  # stage -> seconds, disjoint
+    stage = models.CharField(max_length=32, blank=True)
+    error = models.TextField(blank=True)
+    log = models.JSONField(default=list)  # [{at, message}]
+    attempts = models.PositiveSmallIntegerField(default=0)
+    lease_owner = models.CharField(max_length=128, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    not_before = models.DateTimeField(null=True, blank=True)  # back-off after a failed attempt
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("run")
+        verbose_name_plural = _("runs")
+        indexes = [models.Index(name="run_status_as_of", fields=["status", "-as_of", "-id"])]
+        constraints = [
+            # Two runs never interleave.
+            models.UniqueConstraint(
+                name="run_one_running", fields=["status"], condition=models.Q(status="running")
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.as_of:%Y-%m-%d %H:%M}"
+
+
+class SegmentResult(models.Model):
+    """Who was in a segment at a run: Roaring bitmaps of customer ordinals."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="segment_results")
+    segment = models.ForeignKey(Segment, models.PROTECT, related_name="results")
+    size = models.BigIntegerField()
+    entered_count = models.BigIntegerField()
+    left_count = models.BigIntegerField()
+    members = models.BinaryField()
+    entered = models.BinaryField()
+    left = models.BinaryField()
+
+    class Meta:
+        verbose_name = _("segment result")
+        verbose_name_plural = _("segment results")
+        constraints = [
+            models.UniqueConstraint(name="segmentresult_key", fields=["run", "segment"])
+        ]
+        triggers = [pgtrigger.Protect(name="immutable", operation=pgtrigger.Update)]
+
+    def __str__(self) -> str:
+        return f"{self.run_id} {self.segment_id}"
+
+
+class RunCount(models.Model):
+    """How many customers had a tag value, were in a layer or held a tier at a run."""
+
+    class Kind(models.TextChoices):
+        TAG = "tag", _("Tag")
+        LAYER = "layer", _("Layer")
+        TIER = "tier", _("Tier")
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="counts")
+    kind = models.CharField(max_length=5, choices=Kind.choices)
+    key = models.CharField(max_length=64, db_collation="C")
+    value = models.CharField(max_length=255, db_collation="C")
+    size = models.BigIntegerField()
+
+    class Meta:
+        verbose_name = _("run count")
+        verbose_name_plural = _("run counts")
+        constraints = [
+            models.UniqueConstraint(name="runcount_key", fields=["run", "kind", "key", "value"])
+        ]
+        triggers = [pgtrigger.Protect(name="immutable", operation=pgtrigger.Update)]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.key}={self.value}: {self.size}"
