@@ -22,3 +22,12 @@ def now() -> datetime:
     if fixed is None or fixed.clock_start is None:
         return real_now()
     return fixed.clock_start + (real_now() - fixed.set_up_at)
+
+
+def banner(_request: object) -> dict[str, object]:
+    """Template context: `clock_start` and `project_now` while `CLOCK_START` is set, else nothing."""
+    from django.conf import settings
+
+    if settings.CLOCK_START is None:
+        return {}
+    return {"clock_start": settings.CLOCK_START, "project_now": now()}

@@ -43,8 +43,22 @@ def folder(name: str, default: Path) -> Path:
     return Path(value).expanduser().resolve() if value else default
 
 
+def words(name: str, default: list[str]) -> list[str]:
+    """A list separated by commas."""
+    return [word.strip() for word in text(name).split(",") if word.strip()] or default
+
+
+def currency(name: str, default: str) -> str:
+    value = text(name, default)
+    if value and not (len(value) == 3 and value.isascii() and value.isupper()):
+        raise BadEnvironment(f"{name}={value!r}: write a currency of ISO 4217, such as CNY")
+    return value
+
+
 def zone(name: str, default: str) -> str:
     value = text(name, default)
+    if not value:
+        return value
     try:
         ZoneInfo(value)
     except Exception:

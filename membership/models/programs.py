@@ -12,7 +12,7 @@ from segmentation.models.definitions import Definition, track
 class Program(Definition):
     """A public tier program. `document` is the definition without the version it came with."""
 
-    timezone = models.CharField(max_length=64)
+    timezone = models.CharField(_("time zone"), max_length=64)
 
     class Meta(Definition.Meta):
         abstract = False
@@ -26,12 +26,14 @@ class ProgramVersion(models.Model):
     At an as-of the version with the highest number among those already effective applies.
     """
 
-    program = models.ForeignKey(Program, models.PROTECT, related_name="versions")
-    number = models.PositiveIntegerField()
-    effective_from = models.DateField()
-    document = models.JSONField()
-    actor = models.CharField(max_length=150)
-    published_at = models.DateTimeField()
+    program = models.ForeignKey(
+        Program, models.PROTECT, related_name="versions", verbose_name=_("program")
+    )
+    number = models.PositiveIntegerField(_("number"))
+    effective_from = models.DateField(_("effective from"))
+    document = models.JSONField(_("definition"))
+    actor = models.CharField(_("by"), max_length=150)
+    published_at = models.DateTimeField(_("published at"))
 
     class Meta:
         verbose_name = _("program version")
@@ -50,11 +52,13 @@ class ProgramVersion(models.Model):
 class Tier(models.Model):
     """One rank of a program version."""
 
-    version = models.ForeignKey(ProgramVersion, models.PROTECT, related_name="tiers")
-    key = models.CharField(max_length=64, db_collation="C")
-    rank = models.PositiveSmallIntegerField()
-    label_en = models.CharField(max_length=200)
-    label_zh_hans = models.CharField(max_length=200)
+    version = models.ForeignKey(
+        ProgramVersion, models.PROTECT, related_name="tiers", verbose_name=_("version")
+    )
+    key = models.CharField(_("key"), max_length=64, db_collation="C")
+    rank = models.PositiveSmallIntegerField(_("rank"))
+    label_en = models.CharField(_("English name"), max_length=200)
+    label_zh_hans = models.CharField(_("Chinese name"), max_length=200)
 
     class Meta:
         verbose_name = _("tier")
@@ -83,16 +87,23 @@ class Membership(models.Model):
     while the tier was not renewed and is kept for the grace period.
     """
 
-    program = models.ForeignKey(Program, models.PROTECT, related_name="memberships")
-    customer = models.ForeignKey(
-        "segmentation.Customer", models.PROTECT, related_name="memberships"
+    program = models.ForeignKey(
+        Program, models.PROTECT, related_name="memberships", verbose_name=_("program")
     )
-    tier = models.CharField(max_length=64, db_collation="C")
-    rank = models.PositiveSmallIntegerField()
-    since = models.DateTimeField()
-    until = models.DateTimeField(null=True, blank=True)
-    grace_until = models.DateTimeField(null=True, blank=True)
-    run = models.ForeignKey("segmentation.Run", models.PROTECT, related_name="+")  # last change
+    customer = models.ForeignKey(
+        "segmentation.Customer",
+        models.PROTECT,
+        related_name="memberships",
+        verbose_name=_("customer"),
+    )
+    tier = models.CharField(_("tier"), max_length=64, db_collation="C")
+    rank = models.PositiveSmallIntegerField(_("rank"))
+    since = models.DateTimeField(_("since"))
+    until = models.DateTimeField(_("until"), null=True, blank=True)
+    grace_until = models.DateTimeField(_("grace until"), null=True, blank=True)
+    run = models.ForeignKey(
+        "segmentation.Run", models.PROTECT, related_name="+", verbose_name=_("run")
+    )  # last change
 
     class Meta:
         verbose_name = _("membership")
@@ -117,21 +128,32 @@ class Transition(models.Model):
         DOWNGRADE = "downgrade", _("Downgrade")
         EXIT = "exit", _("Exit")
 
-    program = models.ForeignKey(Program, models.PROTECT, related_name="transitions")
-    customer = models.ForeignKey(
-        "segmentation.Customer", models.PROTECT, related_name="transitions"
+    program = models.ForeignKey(
+        Program, models.PROTECT, related_name="transitions", verbose_name=_("program")
     )
-    run = models.ForeignKey("segmentation.Run", models.PROTECT, related_name="transitions")
-    version = models.ForeignKey(ProgramVersion, models.PROTECT, related_name="+")
-    kind = models.CharField(max_length=9, choices=Kind.choices)
-    from_tier = models.CharField(max_length=64, blank=True, db_collation="C")
-    to_tier = models.CharField(max_length=64, blank=True, db_collation="C")
-    at = models.DateTimeField()  # the run's as-of
-    since = models.DateTimeField(null=True, blank=True)  # after the decision
-    until = models.DateTimeField(null=True, blank=True)
-    grace_until = models.DateTimeField(null=True, blank=True)
-    reasons = models.JSONField(default=list)  # stable codes, e.g. ["qualifies_higher"]
-    values = models.JSONField(default=dict)  # metric -> shown value, as decided on
+    customer = models.ForeignKey(
+        "segmentation.Customer",
+        models.PROTECT,
+        related_name="transitions",
+        verbose_name=_("customer"),
+    )
+    run = models.ForeignKey(
+        "segmentation.Run", models.PROTECT, related_name="transitions", verbose_name=_("run")
+    )
+    version = models.ForeignKey(
+        ProgramVersion, models.PROTECT, related_name="+", verbose_name=_("version")
+    )
+    kind = models.CharField(_("kind"), max_length=9, choices=Kind.choices)
+    from_tier = models.CharField(_("from tier"), max_length=64, blank=True, db_collation="C")
+    to_tier = models.CharField(_("to tier"), max_length=64, blank=True, db_collation="C")
+    at = models.DateTimeField(_("at"))  # the run's as-of
+    since = models.DateTimeField(_("since"), null=True, blank=True)  # after the decision
+    until = models.DateTimeField(_("until"), null=True, blank=True)
+    grace_until = models.DateTimeField(_("grace until"), null=True, blank=True)
+    reasons = models.JSONField(
+        _("reasons"), default=list
+    )  # stable codes, e.g. ["qualifies_higher"]
+    values = models.JSONField(_("values"), default=dict)  # metric -> shown value, as decided on
 
     class Meta:
         verbose_name = _("transition")

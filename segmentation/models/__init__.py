@@ -1,4 +1,4 @@
-from .access import SCOPES, ApiKey
+from .access import SCOPES, ApiKey, ApiKeyUse
 from .definitions import (
     Definition,
     DefinitionSet,
@@ -31,6 +31,7 @@ __all__ = [
     "KINDS",
     "SCOPES",
     "ApiKey",
+    "ApiKeyUse",
     "Customer",
     "CustomerTag",
     "Definition",

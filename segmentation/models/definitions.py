@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import pghistory
 import pgtrigger
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-_TRACKERS = (
-    pghistory.InsertEvent(level=pghistory.Statement),
-    pghistory.UpdateEvent(level=pghistory.Statement),
-    pghistory.DeleteEvent(level=pghistory.Statement),
-)
-track = pghistory.track(*_TRACKERS)
+_Model = TypeVar("_Model", bound=models.Model)
+
+
+def track(model: type[_Model]) -> type[_Model]:
+    """Keep every insert, update and delete of `model`'s rows in its event table, by trigger.
+
+    The trackers are made anew for each model: pghistory writes the model's own fields into them,
+    so shared ones would compare only the fields of the first model.
+    """
+    tracked: type[_Model] = pghistory.track(
+        pghistory.InsertEvent(level=pghistory.Statement),
+        pghistory.UpdateEvent(level=pghistory.Statement),
+        pghistory.DeleteEvent(level=pghistory.Statement),
+    )(model)
+    return tracked
 
 
 class Definition(models.Model):
     """The named thing; `document` is its current version in the contract's format, normalised."""
 
-    key = models.CharField(max_length=64, unique=True, db_collation="C")
-    label_en = models.CharField(max_length=200)
-    label_zh_hans = models.CharField(max_length=200)
-    version = models.PositiveIntegerField(default=1)
-    document = models.JSONField()
-    retired_at = models.DateTimeField(null=True, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-    updated_at = models.DateTimeField(auto_now=True)
+    key = models.CharField(_("key"), max_length=64, unique=True, db_collation="C")
+    label_en = models.CharField(_("English name"), max_length=200)
+    label_zh_hans = models.CharField(_("Chinese name"), max_length=200)
+    version = models.PositiveIntegerField(_("version"), default=1)
+    document = models.JSONField(_("definition"))
+    retired_at = models.DateTimeField(_("retired at"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("changed at"), auto_now=True)
 
     class Meta:
         abstract = True
@@ -41,14 +52,14 @@ class DefinitionVersion(models.Model):
     `kind` is `tag`, `metric`, `layering`, `segment` or `program`.
     """
 
-    kind = models.CharField(max_length=16)
-    key = models.CharField(max_length=64, db_collation="C")
-    number = models.PositiveIntegerField()
-    document = models.JSONField()
-    digest = models.CharField(max_length=64)  # SHA-256 of the canonical JSON
-    is_retired = models.BooleanField(default=False)
-    actor = models.CharField(max_length=150)
-    published_at = models.DateTimeField()  # the real clock
+    kind = models.CharField(_("kind"), max_length=16)
+    key = models.CharField(_("key"), max_length=64, db_collation="C")
+    number = models.PositiveIntegerField(_("number"))
+    document = models.JSONField(_("definition"))
+    digest = models.CharField(_("digest"), max_length=64)  # SHA-256 of the canonical JSON
+    is_retired = models.BooleanField(_("retired"), default=False)
+    actor = models.CharField(_("by"), max_length=150)
+    published_at = models.DateTimeField(_("published at"))  # the real clock
 
     class Meta:
         verbose_name = _("definition version")
@@ -69,9 +80,9 @@ class DefinitionVersion(models.Model):
 class DefinitionSet(models.Model):
     """Everything a run was computed from, by content: an old decision replays with it."""
 
-    digest = models.CharField(max_length=64, unique=True)
-    document = models.JSONField()
-    created_at = models.DateTimeField(auto_now_add=True)
+    digest = models.CharField(_("digest"), max_length=64, unique=True)
+    document = models.JSONField(_("definition"))
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 
     class Meta:
         verbose_name = _("definition set")
@@ -118,7 +129,7 @@ class Layering(Definition):
 class Segment(Definition):
     """A rule that selects customers. Hidden ones are only for roles with the right."""
 
-    is_hidden = models.BooleanField(default=False)
+    is_hidden = models.BooleanField(_("restricted"), default=False)
 
     class Meta(Definition.Meta):
         abstract = False
@@ -127,27 +138,33 @@ class Segment(Definition):
         permissions = [("view_hidden_segment", _("Can see hidden segments"))]
 
 
+@track
 class ManualMember(models.Model):
-    """A customer put into or kept out of a segment by hand, after its rule; exclude wins."""
+    """A customer put into or kept out of a segment by hand, after its rule; exclude wins.
+
+    Written by services/manual_members.py only; what was taken off the list stays in its history.
+    """
 
     class Kind(models.TextChoices):
         INCLUDE = "include", _("Include")
         EXCLUDE = "exclude", _("Exclude")
 
-    segment = models.ForeignKey(Segment, models.PROTECT, related_name="manual_members")
-    customer = models.ForeignKey("Customer", models.PROTECT, related_name="+")
-    kind = models.CharField(max_length=7, choices=Kind.choices)
-    reason = models.TextField()
-    actor = models.CharField(max_length=150)
-    created_at = models.DateTimeField(auto_now_add=True)
+    segment = models.ForeignKey(
+        Segment, models.PROTECT, related_name="manual_members", verbose_name=_("segment")
+    )
+    customer = models.ForeignKey(
+        "Customer", models.PROTECT, related_name="+", verbose_name=_("customer")
+    )
+    kind = models.CharField(_("kind"), max_length=7, choices=Kind.choices)
+    reason = models.TextField(_("reason"))
+    actor = models.CharField(_("by"), max_length=150)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 
     class Meta:
         verbose_name = _("manual include or exclude")
         verbose_name_plural = _("manual includes and excludes")
         constraints = [
-            models.UniqueConstraint(
-                name="manualmember_key", fields=["segment", "customer", "kind"]
-            )
+            models.UniqueConstraint(name="manualmember_key", fields=["segment", "customer", "kind"])
         ]
 
     def __str__(self) -> str:
@@ -157,8 +174,10 @@ class ManualMember(models.Model):
 class Objection(models.Model):
     """A customer objects to personalised decisions: in no hidden segment while the row exists."""
 
-    customer = models.OneToOneField("Customer", models.PROTECT, related_name="objection")
-    objected_at = models.DateTimeField()
+    customer = models.OneToOneField(
+        "Customer", models.PROTECT, related_name="objection", verbose_name=_("customer")
+    )
+    objected_at = models.DateTimeField(_("objected at"))
 
     class Meta:
         verbose_name = _("objection")

@@ -57,18 +57,20 @@ class FactBatch(models.Model):
         API = "api", _("API")
         ADMIN = "admin", _("Admin")
 
-    kind = models.CharField(max_length=16)
-    source = models.CharField(max_length=8, choices=Source.choices)
-    actor = models.CharField(max_length=150, blank=True)  # user name, API key name or "operator"
-    file_name = models.CharField(max_length=255, blank=True)
-    recorded_at = models.DateTimeField()  # the real clock
-    read = models.BigIntegerField(default=0)
-    inserted = models.BigIntegerField(default=0)
-    unchanged = models.BigIntegerField(default=0)
-    updated = models.BigIntegerField(default=0)
-    rejected = models.BigIntegerField(default=0)
+    kind = models.CharField(_("kind"), max_length=16)
+    source = models.CharField(_("source"), max_length=8, choices=Source.choices)
+    actor = models.CharField(
+        _("by"), max_length=150, blank=True
+    )  # user name, API key name or "operator"
+    file_name = models.CharField(_("file"), max_length=255, blank=True)
+    recorded_at = models.DateTimeField(_("recorded at"))  # the real clock
+    read = models.BigIntegerField(_("rows read"), default=0)
+    inserted = models.BigIntegerField(_("new rows"), default=0)
+    unchanged = models.BigIntegerField(_("unchanged rows"), default=0)
+    updated = models.BigIntegerField(_("updated rows"), default=0)
+    rejected = models.BigIntegerField(_("rejected rows"), default=0)
     # Given once by the mirror; null until then. Never compared with a transaction id or a clock.
-    generation = models.BigIntegerField(null=True, blank=True)
+    generation = models.BigIntegerField(_("mirror generation"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("import")
@@ -87,11 +89,13 @@ class FactBatch(models.Model):
 class FactVersion(models.Model):
     """A version that a later batch replaced; `row` is the whole row as `to_jsonb` gave it."""
 
-    kind = models.CharField(max_length=16)
-    row_id = models.BigIntegerField()
-    batch = models.ForeignKey(FactBatch, models.PROTECT, related_name="+")
-    superseded_by = models.ForeignKey(FactBatch, models.PROTECT, related_name="+")
-    row = models.JSONField()
+    kind = models.CharField(_("kind"), max_length=16)
+    row_id = models.BigIntegerField(_("row"))
+    batch = models.ForeignKey(FactBatch, models.PROTECT, related_name="+", verbose_name=_("import"))
+    superseded_by = models.ForeignKey(
+        FactBatch, models.PROTECT, related_name="+", verbose_name=_("replaced by import")
+    )
+    row = models.JSONField(_("replaced content"))
 
     class Meta:
         verbose_name = _("replaced fact")
@@ -105,7 +109,7 @@ class FactVersion(models.Model):
 class Fact(models.Model):
     """What every fact has: the batch that wrote its current version."""
 
-    batch = models.ForeignKey(FactBatch, models.PROTECT, related_name="+")
+    batch = models.ForeignKey(FactBatch, models.PROTECT, related_name="+", verbose_name=_("import"))
 
     class Meta:
         abstract = True
@@ -114,25 +118,25 @@ class Fact(models.Model):
 class Customer(Fact):
     """A person known to the business. A stub is known only because a fact mentions the id."""
 
-    external_id = models.CharField(max_length=255, unique=True, db_collation="C")
+    external_id = models.CharField(_("ID"), max_length=255, unique=True, db_collation="C")
     # Dense, assigned under a lock: the position of this customer in every bitmap.
-    ordinal = models.BigIntegerField(unique=True)
-    is_stub = models.BooleanField(default=False)
-    registered_at = models.DateTimeField(null=True, blank=True)
-    name = models.TextField(null=True, blank=True)
-    phone = models.TextField(null=True, blank=True)
-    email = models.TextField(null=True, blank=True)
-    gender = models.TextField(null=True, blank=True)
-    birth_date = models.DateField(null=True, blank=True)
-    city = models.TextField(null=True, blank=True)
-    region = models.TextField(null=True, blank=True)
-    channel = models.TextField(null=True, blank=True)
-    home_store = models.TextField(null=True, blank=True)
-    is_staff = models.BooleanField(null=True, blank=True)
-    consent_marketing = models.BooleanField(null=True, blank=True)
-    consent_at = models.DateTimeField(null=True, blank=True)
-    unionid = models.TextField(null=True, blank=True)
-    external_userid = models.TextField(null=True, blank=True)
+    ordinal = models.BigIntegerField(_("bitmap position"), unique=True)
+    is_stub = models.BooleanField(_("known by ID only"), default=False)
+    registered_at = models.DateTimeField(_("registered at"), null=True, blank=True)
+    name = models.TextField(_("name"), null=True, blank=True)
+    phone = models.TextField(_("phone"), null=True, blank=True)
+    email = models.TextField(_("e-mail"), null=True, blank=True)
+    gender = models.TextField(_("gender"), null=True, blank=True)
+    birth_date = models.DateField(_("birth date"), null=True, blank=True)
+    city = models.TextField(_("city"), null=True, blank=True)
+    region = models.TextField(_("region"), null=True, blank=True)
+    channel = models.TextField(_("channel"), null=True, blank=True)
+    home_store = models.TextField(_("home store"), null=True, blank=True)
+    is_staff = models.BooleanField(_("employee"), null=True, blank=True)
+    consent_marketing = models.BooleanField(_("marketing consent"), null=True, blank=True)
+    consent_at = models.DateTimeField(_("consent given at"), null=True, blank=True)
+    unionid = models.TextField(_("WeChat union ID"), null=True, blank=True)
+    external_userid = models.TextField(_("WeCom user ID"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("customer")
@@ -159,26 +163,32 @@ class Order(Fact):
         COMPLETED = "completed", _("Completed")
         CANCELLED = "cancelled", _("Cancelled")
 
-    external_id = models.CharField(max_length=255, unique=True, db_collation="C")
-    customer = models.ForeignKey(Customer, models.PROTECT, related_name="orders")
-    placed_at = models.DateTimeField()
-    paid_at = models.DateTimeField(null=True, blank=True)
-    completed_at = models.DateTimeField(null=True, blank=True)
-    amount = _money()
-    discount = _money(null=True, blank=True)
-    goods_amount = _money(null=True, blank=True)
-    shipping_amount = _money(null=True, blank=True)
-    stored_value_amount = _money(null=True, blank=True)
-    points_amount = _money(null=True, blank=True)
-    currency = models.CharField(max_length=3)
-    rate = models.DecimalField(max_digits=20, decimal_places=10, null=True, blank=True)
-    channel = models.TextField(null=True, blank=True)
-    is_promotion = models.BooleanField(null=True, blank=True)
-    status = models.CharField(max_length=9, choices=Status.choices, default=Status.COMPLETED)
-    store_id = models.TextField(null=True, blank=True)
-    staff_id = models.TextField(null=True, blank=True)
-    payer_ref = models.TextField(null=True, blank=True)
-    recipient_ref = models.TextField(null=True, blank=True)
+    external_id = models.CharField(_("ID"), max_length=255, unique=True, db_collation="C")
+    customer = models.ForeignKey(
+        Customer, models.PROTECT, related_name="orders", verbose_name=_("customer")
+    )
+    placed_at = models.DateTimeField(_("placed at"))
+    paid_at = models.DateTimeField(_("paid at"), null=True, blank=True)
+    completed_at = models.DateTimeField(_("completed at"), null=True, blank=True)
+    amount = _money(verbose_name=_("amount"))
+    discount = _money(null=True, blank=True, verbose_name=_("discount"))
+    goods_amount = _money(null=True, blank=True, verbose_name=_("goods amount"))
+    shipping_amount = _money(null=True, blank=True, verbose_name=_("shipping amount"))
+    stored_value_amount = _money(null=True, blank=True, verbose_name=_("paid with stored value"))
+    points_amount = _money(null=True, blank=True, verbose_name=_("paid with points"))
+    currency = models.CharField(_("currency"), max_length=3)
+    rate = models.DecimalField(
+        _("exchange rate"), max_digits=20, decimal_places=10, null=True, blank=True
+    )
+    channel = models.TextField(_("channel"), null=True, blank=True)
+    is_promotion = models.BooleanField(_("promotion order"), null=True, blank=True)
+    status = models.CharField(
+        _("status"), max_length=9, choices=Status.choices, default=Status.COMPLETED
+    )
+    store_id = models.TextField(_("store"), null=True, blank=True)
+    staff_id = models.TextField(_("sales assistant"), null=True, blank=True)
+    payer_ref = models.TextField(_("payer"), null=True, blank=True)
+    recipient_ref = models.TextField(_("recipient"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("order")
@@ -196,16 +206,20 @@ class Order(Fact):
 class OrderLine(Fact):
     """One article of an order; amounts in the base currency at the order's rate."""
 
-    order = models.ForeignKey(Order, models.PROTECT, related_name="lines", db_index=False)
-    line_no = models.BigIntegerField()
-    sku = models.TextField()
-    amount = _money()
-    category = models.TextField(null=True, blank=True)
-    quantity = models.DecimalField(max_digits=18, decimal_places=4, null=True, blank=True)
-    discount = _money(null=True, blank=True)
-    cost = _money(null=True, blank=True)
-    is_durable = models.BooleanField(null=True, blank=True)
-    qualifies = models.BooleanField(null=True, blank=True)
+    order = models.ForeignKey(
+        Order, models.PROTECT, related_name="lines", db_index=False, verbose_name=_("order")
+    )
+    line_no = models.BigIntegerField(_("line number"))
+    sku = models.TextField(_("article (SKU)"))
+    amount = _money(verbose_name=_("amount"))
+    category = models.TextField(_("category"), null=True, blank=True)
+    quantity = models.DecimalField(
+        _("quantity"), max_digits=18, decimal_places=4, null=True, blank=True
+    )
+    discount = _money(null=True, blank=True, verbose_name=_("discount"))
+    cost = _money(null=True, blank=True, verbose_name=_("cost"))
+    is_durable = models.BooleanField(_("durable good"), null=True, blank=True)
+    qualifies = models.BooleanField(_("counts for qualification"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("order line")
@@ -223,11 +237,13 @@ class OrderLine(Fact):
 class Refund(Fact):
     """Money given back on an order, or on one line of it."""
 
-    external_id = models.CharField(max_length=255, unique=True, db_collation="C")
-    order = models.ForeignKey(Order, models.PROTECT, related_name="refunds")
-    line_no = models.BigIntegerField(null=True, blank=True)
-    refunded_at = models.DateTimeField()
-    amount = _money()
+    external_id = models.CharField(_("ID"), max_length=255, unique=True, db_collation="C")
+    order = models.ForeignKey(
+        Order, models.PROTECT, related_name="refunds", verbose_name=_("order")
+    )
+    line_no = models.BigIntegerField(_("line number"), null=True, blank=True)
+    refunded_at = models.DateTimeField(_("refunded at"))
+    amount = _money(verbose_name=_("amount"))
 
     class Meta:
         verbose_name = _("refund")
@@ -244,11 +260,13 @@ class Refund(Fact):
 class Event(Fact):
     """Something a customer did that is no purchase."""
 
-    external_id = models.CharField(max_length=255, unique=True, db_collation="C")
-    customer = models.ForeignKey(Customer, models.PROTECT, related_name="events")
-    name = models.TextField()
-    occurred_at = models.DateTimeField()
-    properties = models.JSONField(null=True, blank=True)
+    external_id = models.CharField(_("ID"), max_length=255, unique=True, db_collation="C")
+    customer = models.ForeignKey(
+        Customer, models.PROTECT, related_name="events", verbose_name=_("customer")
+    )
+    name = models.TextField(_("name"))
+    occurred_at = models.DateTimeField(_("occurred at"))
+    properties = models.JSONField(_("properties"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("event")
@@ -263,10 +281,17 @@ class Event(Fact):
 class Referral(Fact):
     """One customer brought another; it belongs to the referrer."""
 
-    external_id = models.CharField(max_length=255, unique=True, db_collation="C")
-    referrer = models.ForeignKey(Customer, models.PROTECT, related_name="referrals_made")
-    referee = models.ForeignKey(Customer, models.PROTECT, related_name="referrals_received")
-    occurred_at = models.DateTimeField()
+    external_id = models.CharField(_("ID"), max_length=255, unique=True, db_collation="C")
+    referrer = models.ForeignKey(
+        Customer, models.PROTECT, related_name="referrals_made", verbose_name=_("referrer")
+    )
+    referee = models.ForeignKey(
+        Customer,
+        models.PROTECT,
+        related_name="referrals_received",
+        verbose_name=_("referred customer"),
+    )
+    occurred_at = models.DateTimeField(_("occurred at"))
 
     class Meta:
         verbose_name = _("referral")
@@ -280,11 +305,13 @@ class Referral(Fact):
 class CustomerTag(Fact):
     """One value of an imported or hand-set tag group. `is_removed` ends it without a trace lost."""
 
-    customer = models.ForeignKey(Customer, models.PROTECT, related_name="tags")
-    group = models.CharField(max_length=64, db_collation="C")
-    value = models.CharField(max_length=255, db_collation="C")
-    expires_at = models.DateTimeField(null=True, blank=True)
-    is_removed = models.BooleanField(default=False)
+    customer = models.ForeignKey(
+        Customer, models.PROTECT, related_name="tags", verbose_name=_("customer")
+    )
+    group = models.CharField(_("tag"), max_length=64, db_collation="C")
+    value = models.CharField(_("tag value"), max_length=255, db_collation="C")
+    expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
+    is_removed = models.BooleanField(_("removed"), default=False)
 
     class Meta:
         verbose_name = _("customer tag")

@@ -12,10 +12,10 @@ class MirrorManifest(models.Model):
     `rows` or `tombstones`, `path` relative to the mirror's folder.
     """
 
-    generation = models.BigIntegerField(unique=True)
-    files = models.JSONField()
-    tzdata_version = models.CharField(max_length=32)
-    created_at = models.DateTimeField()
+    generation = models.BigIntegerField(_("generation"), unique=True)
+    files = models.JSONField(_("files"))
+    tzdata_version = models.CharField(_("time zone data"), max_length=32)
+    created_at = models.DateTimeField(_("created at"))
 
     class Meta:
         verbose_name = _("mirror manifest")

@@ -25,34 +25,52 @@ class Run(models.Model):
         FAILED = "failed", _("Failed")
         DRY_RUN = "dry_run", _("Dry run")
 
-    as_of = models.DateTimeField()
-    status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
-    is_dry_run = models.BooleanField(default=False)
-    requested_by = models.CharField(max_length=150)
-    requested_at = models.DateTimeField()
-    watermark = models.BigIntegerField(null=True, blank=True)  # the mirror's generation
-    definition_set = models.ForeignKey(DefinitionSet, models.PROTECT, null=True, blank=True)
+    as_of = models.DateTimeField(_("as of"))
+    status = models.CharField(
+        _("status"), max_length=10, choices=Status.choices, default=Status.QUEUED
+    )
+    is_dry_run = models.BooleanField(_("dry run"), default=False)
+    requested_by = models.CharField(_("requested by"), max_length=150)
+    requested_at = models.DateTimeField(_("requested at"))
+    watermark = models.BigIntegerField(
+        _("facts up to generation"), null=True, blank=True
+    )  # the mirror's generation
+    definition_set = models.ForeignKey(
+        DefinitionSet, models.PROTECT, null=True, blank=True, verbose_name=_("definition set")
+    )
     # The run whose memberships this one started from.
-    base_run = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="+")
-    engine = models.CharField(max_length=64, blank=True)
-    tzdata_version = models.CharField(max_length=32, blank=True)
-    customers = models.BigIntegerField(null=True, blank=True)
-    recorded_hash = models.CharField(max_length=64, blank=True)
-    cuts = models.JSONField(default=dict)  # layering -> [[numerator, denominator], ...], frozen
-    seconds = models.JSONField(default=dict)  # stage -> seconds, disjoint
-    stage = models.CharField(max_length=32, blank=True)
-    error = models.TextField(blank=True)
-    log = models.JSONField(default=list)  # [{at, message}]
-    attempts = models.PositiveSmallIntegerField(default=0)
-    lease_owner = models.CharField(max_length=128, blank=True)
-    lease_until = models.DateTimeField(null=True, blank=True)
-    not_before = models.DateTimeField(null=True, blank=True)  # back-off after a failed attempt
-    started_at = models.DateTimeField(null=True, blank=True)
-    finished_at = models.DateTimeField(null=True, blank=True)
+    base_run = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("starts from run"),
+    )
+    engine = models.CharField(_("engine"), max_length=64, blank=True)
+    tzdata_version = models.CharField(_("time zone data"), max_length=32, blank=True)
+    customers = models.BigIntegerField(_("customers"), null=True, blank=True)
+    recorded_hash = models.CharField(_("result hash"), max_length=64, blank=True)
+    cuts = models.JSONField(
+        _("cut points"), default=dict
+    )  # layering -> [[numerator, denominator], ...], frozen
+    seconds = models.JSONField(_("seconds per stage"), default=dict)  # stage -> seconds, disjoint
+    stage = models.CharField(_("stage"), max_length=32, blank=True)
+    error = models.TextField(_("error"), blank=True)
+    log = models.JSONField(_("log"), default=list)  # [{at, message}]
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    lease_owner = models.CharField(_("worker"), max_length=128, blank=True)
+    lease_until = models.DateTimeField(_("lease ends at"), null=True, blank=True)
+    not_before = models.DateTimeField(
+        _("not before"), null=True, blank=True
+    )  # back-off after a failed attempt
+    started_at = models.DateTimeField(_("started at"), null=True, blank=True)
+    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("run")
         verbose_name_plural = _("runs")
+        permissions = [("request_run", _("Can start a run"))]
         indexes = [models.Index(name="run_status_as_of", fields=["status", "-as_of", "-id"])]
         constraints = [
             # Two runs never interleave.
@@ -68,21 +86,23 @@ class Run(models.Model):
 class SegmentResult(models.Model):
     """Who was in a segment at a run: Roaring bitmaps of customer ordinals."""
 
-    run = models.ForeignKey(Run, models.CASCADE, related_name="segment_results")
-    segment = models.ForeignKey(Segment, models.PROTECT, related_name="results")
-    size = models.BigIntegerField()
-    entered_count = models.BigIntegerField()
-    left_count = models.BigIntegerField()
-    members = models.BinaryField()
-    entered = models.BinaryField()
-    left = models.BinaryField()
+    run = models.ForeignKey(
+        Run, models.CASCADE, related_name="segment_results", verbose_name=_("run")
+    )
+    segment = models.ForeignKey(
+        Segment, models.PROTECT, related_name="results", verbose_name=_("segment")
+    )
+    size = models.BigIntegerField(_("members"))
+    entered_count = models.BigIntegerField(_("entered"))
+    left_count = models.BigIntegerField(_("left"))
+    members = models.BinaryField(_("members (bitmap)"))
+    entered = models.BinaryField(_("entered (bitmap)"))
+    left = models.BinaryField(_("left (bitmap)"))
 
     class Meta:
         verbose_name = _("segment result")
         verbose_name_plural = _("segment results")
-        constraints = [
-            models.UniqueConstraint(name="segmentresult_key", fields=["run", "segment"])
-        ]
+        constraints = [models.UniqueConstraint(name="segmentresult_key", fields=["run", "segment"])]
         triggers = [pgtrigger.Protect(name="immutable", operation=pgtrigger.Update)]
 
     def __str__(self) -> str:
@@ -97,11 +117,11 @@ class RunCount(models.Model):
         LAYER = "layer", _("Layer")
         TIER = "tier", _("Tier")
 
-    run = models.ForeignKey(Run, models.CASCADE, related_name="counts")
-    kind = models.CharField(max_length=5, choices=Kind.choices)
-    key = models.CharField(max_length=64, db_collation="C")
-    value = models.CharField(max_length=255, db_collation="C")
-    size = models.BigIntegerField()
+    run = models.ForeignKey(Run, models.CASCADE, related_name="counts", verbose_name=_("run"))
+    kind = models.CharField(_("kind"), max_length=5, choices=Kind.choices)
+    key = models.CharField(_("key"), max_length=64, db_collation="C")
+    value = models.CharField(_("value"), max_length=255, db_collation="C")
+    size = models.BigIntegerField(_("members"))
 
     class Meta:
         verbose_name = _("run count")

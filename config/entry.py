@@ -1,0 +1,53 @@
+"""What `manage.py` does before a command: it ends in order, and finds a database that is set up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import NoReturn
+
+from . import database, fixed
+
+# These make or change the database's set-up themselves, or need none.
+_WITHOUT_SET_UP = frozenset(
+    ["setup", "migrate", "makemigrations", "showmigrations", "sqlmigrate", "squashmigrations", "dbshell", "shell", "restore", "test", "flush", "sqlflush", "createcachetable"]
+)
+# `make demo` shows purchases of 1997 and 1998 in New York as if they were today's.
+DEMO = {
+    "TIME_ZONE": "America/New_York",
+    "BASE_CURRENCY": "USD",
+    "CLOCK_START": "2018-01-01T00:00:00-05:00",
+}
+
+
+def prepare(argv: list[str]) -> None:
+    """Before the command of `argv` runs: signals, the demo's own set-up, an empty database."""
+    # Without a handler the interpreter would die at once and leave the embedded server running.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end)
+    name = database.command(argv)
+    if name == "demo":
+        for variable, value in DEMO.items():
+            if not os.environ.get(variable, "").strip():
+                os.environ[variable] = value
+    if name is None or name in _WITHOUT_SET_UP or not database.is_needed(argv):
+        return
+    from django.conf import settings
+
+    if (settings.EMBEDDED is not None and settings.FIXED is None) or name == "demo":
+        import django
+        from django.core.management import call_command
+
+        django.setup()
+        # Standard output belongs to the command itself.
+        call_command("setup", replace_unused=name == "demo", stdout=sys.stderr)
+        if settings.FIXED is not None and fixed.read(
+            settings.DATABASES["default"]
+        ) != settings.FIXED:
+            os.execv(sys.executable, sys.orig_argv)  # noqa: S606  settings read what is stored now
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    sys.exit(128 + number)

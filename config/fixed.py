@@ -1,0 +1,89 @@
+"""What is fixed when the database is set up: zone, currency, clock.
+
+It is read once, before Django starts, because `settings.TIME_ZONE` must be the stored one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+
+from .env import BadEnvironment
+
+REMEDY = (
+    "unset it to use what is stored, or take another database (VAR_DIR, DATABASE_URL), or delete "
+    "this one with 'make clean'"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """`clock_start` is aware; `set_up_at` is the real clock's."""
+
+    time_zone: str
+    base_currency: str
+    clock_start: datetime | None
+    set_up_at: datetime
+
+
+def read(database: dict[str, Any]) -> Fixed | None:
+    """What this database was set up with; None: not set up, or not reachable.
+
+    An unreachable database is reported by whoever needs it first, with the whole story.
+    """
+    parameters = {
+        "host": database["HOST"],
+        "port": database["PORT"],
+        "user": database["USER"],
+        "password": database["PASSWORD"],
+        "dbname": database["NAME"],
+    }
+    given = {key: value for key, value in parameters.items() if value} | database["OPTIONS"]
+    try:
+        with psycopg.connect(**{"connect_timeout": 5} | given) as connection:
+            row = connection.execute(
+                "SELECT time_zone, base_currency, clock_start, set_up_at "
+                "FROM segmentation_installation WHERE id = 1"
+            ).fetchone()
+    except (psycopg.OperationalError, psycopg.errors.UndefinedTable):
+        return None
+    if row is None:
+        return None
+    zone, currency, clock_start, set_up_at = row
+    return Fixed(
+        zone, currency, clock_start and clock_start.astimezone(UTC), set_up_at.astimezone(UTC)
+    )
+
+
+def differences(
+    stored: Fixed, *, time_zone: str, base_currency: str, clock_start: datetime | None
+) -> list[str]:
+    """One sentence for each given value ("" or None: not given) that is not the stored one."""
+    found = []
+    if time_zone and time_zone != stored.time_zone:
+        found.append(f"TIME_ZONE={time_zone}, but the database was set up with {stored.time_zone}")
+    if base_currency and base_currency != stored.base_currency:
+        found.append(
+            f"BASE_CURRENCY={base_currency}, but the database was set up with "
+            f"{stored.base_currency}"
+        )
+    if clock_start and clock_start != stored.clock_start:
+        start = stored.clock_start.isoformat() if stored.clock_start else "the real clock"
+        found.append(
+            f"CLOCK_START={clock_start.isoformat()}, but the database was set up with {start}"
+        )
+    return found
+
+
+def refuse_differences(
+    stored: Fixed, *, time_zone: str, base_currency: str, clock_start: datetime | None
+) -> None:
+    """Stop with every difference and the remedy."""
+    found = differences(
+        stored, time_zone=time_zone, base_currency=base_currency, clock_start=clock_start
+    )
+    if found:
+        raise BadEnvironment("; ".join(found) + f": {REMEDY}.")

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from config.supervisor import stop_running
+
+# What we make in VAR_DIR; a file of somebody else's there stays.
+_OURS = ["beat", "broker", "mirror", "postgres", "postgres.lock", "postgres.users", "runs", "secrets", "services", "static", "spill", "exports", "jobs", "demo"]
+
+
+class Command(BaseCommand):
+    help = "Stops everything and deletes the embedded database and all that lies in VAR_DIR."
+    requires_system_checks = []
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        stop_running(settings.VAR_DIR)
+        if not settings.VAR_DIR.exists():
+            return
+        if settings.EMBEDDED is not None:
+            settings.EMBEDDED.remove()
+        for path in [*(settings.VAR_DIR / name for name in _OURS), *settings.VAR_DIR.glob("former-*")]:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        if not any(settings.VAR_DIR.iterdir()):
+            settings.VAR_DIR.rmdir()

@@ -1,0 +1,67 @@
+"""Words for tiers, decisions and their reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.db.models import CharField, OuterRef, Subquery
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from membership.models import Tier, Transition
+from segmentation.admin import shown
+
+REASONS = {
+    "qualifies": _("qualifies for this tier"),
+    "qualifies_higher": _("qualifies for a higher tier"),
+    "qualifies_lower": _("qualifies for a lower tier only"),
+    "qualifies_for_none": _("qualifies for no tier"),
+    "term_ended": _("the tier's term ended"),
+    "in_grace": _("within the grace period"),
+    "grace_ended": _("the grace period ended"),
+}
+KIND_COLOURS: dict[str, str] = {
+    Transition.Kind.ENTRY: "success",
+    Transition.Kind.UPGRADE: "success",
+    Transition.Kind.RENEWAL: "info",
+    Transition.Kind.GRACE: "warning",
+    Transition.Kind.DOWNGRADE: "danger",
+    Transition.Kind.EXIT: "danger",
+}
+DOWNGRADES = {
+    "one_level": _("one tier at a time"),
+    "by_value": _("to the tier that the value reaches"),
+}
+PERIODS = {
+    "rolling": _("rolling, at every run"),
+    "calendar_year": _("by calendar year"),
+    "anniversary": _("by membership year"),
+}
+UPGRADES = {"immediate": _("immediately"), "period_end": _("at the end of the period")}
+
+
+def kind_badge(transition: Transition) -> SafeString:
+    colour = KIND_COLOURS.get(transition.kind, "default")
+    return shown.badge(transition.get_kind_display(), colour=colour)
+
+
+def reason_words(codes: Iterable[str]) -> str:
+    """Reason codes in words, in the order in which they decided; an unknown code as it is."""
+    return ", ".join(str(REASONS.get(code, code)) for code in codes)
+
+
+def values_words(values: Mapping[str, Any], *, labels: Mapping[str, str]) -> str:
+    """Metric values that decided, each with its name."""
+    return ", ".join(
+        f"{labels.get(key, key)}: {shown.EMPTY if value is None else value}"
+        for key, value in sorted(values.items())
+    )
+
+
+def tier_label(column: str) -> Subquery:
+    """The newest name of the tier whose key is in `column`, in the language of this request."""
+    tiers = Tier.objects.filter(
+        version__program=OuterRef("program_id"), key=OuterRef(column)
+    ).order_by("-version__number")
+    return Subquery(tiers.values(shown.label_field())[:1], output_field=CharField())

@@ -1,0 +1,99 @@
+"""What a run is computed with, besides facts: definitions, manual rows, where memberships start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from membership.domain.programs import Program, ProgramVersion
+from membership.services.definitions import load_definition_set
+from membership.services.tier_changes import MEMBERSHIPS, version_at
+from segmentation.domain.definitions import Catalog
+from segmentation.engine.plan import CompiledPlan, RankRules, compile_plan
+from segmentation.engine.results import run_folder
+from segmentation.models import DefinitionSet, Run
+
+
+@dataclass(frozen=True, slots=True)
+class RunBasis:
+    """What a run is computed with, besides facts: definitions and where memberships start."""
+
+    catalog: Catalog
+    programs: tuple[tuple[Program, ProgramVersion], ...]
+    dormant: tuple[Program, ...]  # programs of which no version is effective yet
+    base_run: Run | None
+    held: pa.Table  # MEMBERSHIPS
+    overrides: pa.Table
+
+
+def held_after(run: Run | None) -> pa.Table:
+    """Memberships as they were after a run, from its files: the columns of MEMBERSHIPS."""
+    if run is None:
+        return MEMBERSHIPS.empty_table()
+    return pq.read_table(run_folder(run.pk) / "memberships.parquet").select(MEMBERSHIPS.names)
+
+
+def run_basis(
+    used: DefinitionSet, as_of: datetime, base: Run | None, overrides: pa.Table
+) -> RunBasis:
+    """The basis of a run at `as_of` that starts from the memberships after `base`."""
+    catalog, programs = load_definition_set(used)
+    effective = tuple(
+        (program, version)
+        for program in programs
+        if (version := version_at(program, as_of)) is not None
+    )
+    running = {program.key for program, _ in effective}
+    dormant = tuple(program for program in programs if program.key not in running)
+    return RunBasis(catalog, effective, dormant, base, held_after(base), overrides)
+
+
+_plans: dict[tuple[object, ...], CompiledPlan] = {}
+
+
+def plan_for(used: DefinitionSet, basis: RunBasis) -> CompiledPlan:
+    """The compiled plan, made once per definitions (and what manual rows touch) and process."""
+    rows = basis.overrides.to_pydict()
+    overrides = frozenset(
+        (segment, kind)
+        for segment, kind in zip(rows["segment"], rows["kind"], strict=True)
+        if kind != "objection" and segment in basis.catalog.segments
+    )
+    has_objections = "objection" in rows["kind"]
+    versions = tuple((program.key, version.number) for program, version in basis.programs)
+    key = (used.digest, versions, overrides, has_objections)
+    if key not in _plans:
+        if len(_plans) > 8:
+            _plans.clear()
+        _plans[key] = compile_plan(
+            basis.catalog,
+            ladders=[
+                RankRules(program.key, tuple((tier.rank, tier.rule) for tier in version.tiers))
+                for program, version in basis.programs
+            ],
+            tier_ranks={
+                program.key: {tier.key: tier.rank for tier in version.tiers}
+                for program, version in basis.programs
+            },
+            overrides=overrides,
+            has_objections=has_objections,
+        )
+    return _plans[key]
+
+
+def member_columns(duck: duckdb.DuckDBPyConnection, basis: RunBasis) -> str:
+    """A table with each customer's memberships side by side, to be hashed with the verdicts."""
+    parts = "".join(
+        f", max({column}) FILTER (WHERE program = '{program.key}') AS \"{column}:{program.key}\""
+        for program, _ in sorted(basis.programs, key=lambda pair: pair[0].key)
+        for column in ("tier", "since", "until", "grace_until")
+    )
+    duck.execute(
+        "CREATE OR REPLACE TEMP TABLE member_columns AS"
+        f" SELECT ordinal{parts} FROM memberships GROUP BY ordinal"
+    )
+    return "member_columns"

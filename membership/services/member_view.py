@@ -1,0 +1,137 @@
+"""The member's own view: programs, tier, terms and what is missing to the next tier.
+
+Nothing hidden can be in it: a program's rule uses no segment and nothing derived from a hidden
+one, and only such rules are looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+
+from membership.domain.lifecycle import rank_in_version
+from membership.domain.programs import Program, ProgramVersion
+from membership.domain.progress import Gap, next_tier, progress
+from membership.models import Membership
+from membership.models import Program as ProgramRow
+from membership.services.definitions import load_definition_set
+from membership.services.tier_changes import version_at
+from segmentation.domain.definitions import Catalog, Label
+from segmentation.engine.snapshots import read_customer
+from segmentation.models import Customer, DefinitionSet, Run
+from segmentation.queries import newest_published_run
+
+
+@dataclass(frozen=True, slots=True)
+class MemberView:
+    """One program for one customer. Times are aware, in the program's zone.
+
+    `tier` None: no member. `progress` None: there is no next tier, its rule can't be said in
+    gaps, or no run has looked at the program yet.
+    """
+
+    program: str
+    label: Label
+    tier: str | None
+    tier_label: Label | None
+    since: datetime | None
+    until: datetime | None
+    progress: tuple[Gap, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Basis:
+    """The newest published run's definitions and what it knew of the customer."""
+
+    catalog: Catalog
+    programs: Mapping[str, Program]
+    as_of: datetime
+    values: Mapping[str, Fraction | None]
+    currency: str
+
+
+def member_view(external_id: str) -> tuple[MemberView, ...] | None:
+    """Every living program by key, held or not, as of the newest published run.
+
+    None when the customer is unknown. The number of queries does not grow with programs.
+    """
+    customer = Customer.objects.filter(external_id=external_id).first()
+    if customer is None:
+        return None
+    rows = tuple(ProgramRow.objects.filter(retired_at=None).order_by("key"))
+    held = {each.program_id: each for each in Membership.objects.filter(customer=customer)}
+    basis = _basis(customer) if rows else None
+    return tuple(_view(row, held=held.get(row.pk), basis=basis) for row in rows)
+
+
+def _basis(customer: Customer) -> _Basis | None:
+    run = newest_published_run()
+    if run is None or run.definition_set_id is None:
+        return None
+    digest = DefinitionSet.objects.values_list("digest", flat=True).get(pk=run.definition_set_id)
+    catalog, programs = _definitions(digest)
+    return _Basis(
+        catalog=catalog,
+        programs={program.key: program for program in programs},
+        as_of=run.as_of,
+        values=_values(run, customer.external_id, catalog),
+        currency=settings.BASE_CURRENCY,
+    )
+
+
+@lru_cache(maxsize=4)
+def _definitions(digest: str) -> tuple[Catalog, tuple[Program, ...]]:
+    # A set never changes, so reading its rules again for each request would be waste.
+    return load_definition_set(DefinitionSet.objects.get(digest=digest))
+
+
+def _values(run: Run, external_id: str, catalog: Catalog) -> Mapping[str, Fraction | None]:
+    """Exact metrics; none for a customer whom the run did not know yet."""
+    snapshot = read_customer(run, external_id, catalog)
+    return {} if snapshot is None else snapshot.metrics
+
+
+def _view(row: ProgramRow, *, held: Membership | None, basis: _Basis | None) -> MemberView:
+    program = None if basis is None else basis.programs.get(row.key)
+    version = None if basis is None or program is None else version_at(program, basis.as_of)
+    zone = ZoneInfo(row.timezone)
+    return MemberView(
+        program=row.key,
+        label=Label(row.label_en, row.label_zh_hans),
+        tier=None if held is None else held.tier,
+        tier_label=None if held is None else _tier_label(held.tier, program, version),
+        since=None if held is None else held.since.astimezone(zone),
+        until=None if held is None or held.until is None else held.until.astimezone(zone),
+        progress=None if basis is None or version is None else _gaps(version, held, basis),
+    )
+
+
+def _tier_label(key: str, program: Program | None, version: ProgramVersion | None) -> Label:
+    """The label in the version that applies, else in the newest one that has the tier."""
+    versions = [] if program is None else [*program.versions]
+    versions.sort(key=lambda each: (each is version, each.number))
+    labels = {tier.key: tier.label for each in versions for tier in each.tiers}
+    return labels.get(key, Label(key, key))
+
+
+def _gaps(
+    version: ProgramVersion, held: Membership | None, basis: _Basis
+) -> tuple[Gap, ...] | None:
+    rank = None
+    if held is not None:
+        rank = rank_in_version(version, tier=held.tier, rank=held.rank)
+    tier = next_tier(version, rank=rank)
+    if tier is None:
+        return None
+    return progress(
+        tier.rule,
+        values=basis.values,
+        units={key: metric.unit for key, metric in basis.catalog.metrics.items()},
+        currency=basis.currency,
+    )

@@ -1,0 +1,167 @@
+"""Writing a finished run: results for everyone to read, tier changes, and the row that publishes.
+
+All of it in one transaction; COPY goes only into a temporary table, tracked tables are written
+set-based, and only where something differs.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+from django.db import connection, transaction
+from pyroaring import BitMap
+
+from membership.services.tier_changes import CHANGES
+from segmentation.domain.errors import TierwiseError
+from segmentation.engine.bitmaps import change
+from segmentation.engine.results import Sizes
+from segmentation.models import Run, RunCount, Segment, SegmentResult
+
+_EPOCH = "TIMESTAMPTZ '1970-01-01 00:00:00+00'"
+_STAGING = {pa.int64(): "bigint", pa.string(): 'text COLLATE "C"'}
+_ROWS_AT_ONCE = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run found. `tiers` is program -> tier -> customers, every declared tier listed."""
+
+    bitmaps: Mapping[str, BitMap]
+    sizes: Sizes
+    tiers: Mapping[str, Mapping[str, int]]
+    changes: pa.Table
+    fields: Mapping[str, Any]  # columns of the run's own row
+
+
+def publish(run: Run, result: RunResult, *, status: str, now: datetime) -> None:
+    """Store the results and set the run's status; with `published`, change memberships too.
+
+    Raises `lease_lost` and writes nothing when this process no longer holds the run.
+    """
+    with transaction.atomic():
+        held = (
+            Run.objects.select_for_update()
+            .filter(pk=run.pk, status=Run.Status.RUNNING, lease_owner=run.lease_owner)
+            .first()
+        )
+        if held is None:
+            raise TierwiseError(
+                f"Run {run.pk} was taken over by another worker.", code="lease_lost"
+            )
+        _store_segments(run, result.bitmaps)
+        _store_counts(run, result)
+        if status == Run.Status.PUBLISHED:
+            _apply_changes(run, result.changes)
+        for name, value in result.fields.items():
+            setattr(held, name, value)
+        held.status = status
+        held.stage = ""
+        held.lease_owner = ""
+        held.lease_until = None
+        held.finished_at = now
+        held.save()
+
+
+def tier_counts(
+    memberships: pa.Table, declared: Mapping[str, list[str]]
+) -> dict[str, dict[str, int]]:
+    """Members per program and tier; every declared tier is listed, 0 included."""
+    counts = {program: dict.fromkeys(tiers, 0) for program, tiers in declared.items()}
+    grouped = memberships.group_by(["program", "tier"]).aggregate([([], "count_all")])
+    for row in grouped.to_pylist():
+        counts.setdefault(row["program"], {})[row["tier"]] = row["count_all"]
+    return counts
+
+
+def _store_segments(run: Run, bitmaps: Mapping[str, BitMap]) -> None:
+    before: dict[int, BitMap] = {}
+    if run.base_run_id is not None:
+        stored = SegmentResult.objects.filter(run_id=run.base_run_id)
+        for segment_id, members in stored.values_list("segment_id", "members"):
+            before[segment_id] = BitMap.deserialize(bytes(members))
+    ids = dict(Segment.objects.values_list("key", "pk"))
+    rows = []
+    for key, members in bitmaps.items():
+        moved = change(members, before.get(ids[key]))
+        rows.append(
+            SegmentResult(
+                run=run,
+                segment_id=ids[key],
+                size=len(moved.members),
+                entered_count=len(moved.entered),
+                left_count=len(moved.left),
+                members=moved.members.serialize(),
+                entered=moved.entered.serialize(),
+                left=moved.left.serialize(),
+            )
+        )
+    SegmentResult.objects.bulk_create(rows, batch_size=50)
+
+
+def _store_counts(run: Run, result: RunResult) -> None:
+    kinds = (
+        (RunCount.Kind.TAG, result.sizes.tags),
+        (RunCount.Kind.LAYER, result.sizes.layers),
+        (RunCount.Kind.TIER, result.tiers),
+    )
+    RunCount.objects.bulk_create(
+        [
+            RunCount(run=run, kind=kind, key=key, value=value, size=size)
+            for kind, found in kinds
+            for key, values in found.items()
+            for value, size in values.items()
+        ],
+        batch_size=1000,
+    )
+
+
+def _instant(name: str) -> str:
+    return f"{_EPOCH} + c.{name} * INTERVAL '1 microsecond'"
+
+
+_SOURCE = (
+    "tier_changes c JOIN membership_program p ON p.key = c.program"
+    " JOIN segmentation_customer k ON k.ordinal = c.ordinal"
+)
+_TIMES = ", ".join(_instant(name) for name in ("since", "until", "grace_until"))
+_STATEMENTS = (
+    "INSERT INTO membership_transition (program_id, customer_id, run_id, version_id, kind,"
+    " from_tier, to_tier, at, since, until, grace_until, reasons, values)"
+    " SELECT p.id, k.id, %(run)s, v.id, c.kind, COALESCE(c.from_tier, ''),"
+    f" COALESCE(c.tier, ''), %(at)s, {_TIMES}, c.reasons::jsonb, c.\"values\"::jsonb"
+    f" FROM {_SOURCE} JOIN membership_programversion v ON v.program_id = p.id AND v.number ="
+    " COALESCE(c.version, (SELECT max(n.number) FROM membership_programversion n"
+    " WHERE n.program_id = p.id))",
+    "INSERT INTO membership_membership (program_id, customer_id, tier, rank, since, until,"
+    f" grace_until, run_id) SELECT p.id, k.id, c.tier, c.rank, {_TIMES}, %(run)s FROM {_SOURCE}"
+    " WHERE c.kind = 'entry'",
+    f"UPDATE membership_membership m SET tier = c.tier, rank = c.rank, since = {_instant('since')},"
+    f" until = {_instant('until')}, grace_until = {_instant('grace_until')}, run_id = %(run)s"
+    f" FROM {_SOURCE} WHERE m.program_id = p.id AND m.customer_id = k.id"
+    " AND c.kind NOT IN ('entry', 'exit')"
+    " AND (m.tier, m.rank, m.since, m.until, m.grace_until) IS DISTINCT FROM"
+    f" (c.tier, c.rank::smallint, {_TIMES})",
+    f"DELETE FROM membership_membership m USING {_SOURCE}"
+    " WHERE m.program_id = p.id AND m.customer_id = k.id AND c.kind = 'exit'",
+)
+
+
+def _apply_changes(run: Run, changes: pa.Table) -> None:
+    if not changes.num_rows:
+        return
+    columns = ", ".join(f'"{field.name}" {_STAGING[field.type]}' for field in CHANGES)
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE TEMP TABLE tier_changes ({columns}) ON COMMIT DROP")
+        with cursor.copy("COPY tier_changes FROM STDIN (FORMAT csv, HEADER true)") as copy:
+            buffer = io.BytesIO()
+            pa_csv.write_csv(changes, buffer, pa_csv.WriteOptions(batch_size=_ROWS_AT_ONCE))
+            copy.write(buffer.getbuffer())
+        cursor.execute("ANALYZE tier_changes")
+        for statement in _STATEMENTS:
+            cursor.execute(statement, {"run": run.pk, "at": run.as_of})

@@ -1,0 +1,232 @@
+"""Recompute: one run from the mirror to published memberships."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+from datetime import datetime
+from importlib.metadata import version as package_version
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import duckdb
+import pyarrow.parquet as pq
+from celery import current_app
+from django.conf import settings
+from django.db import transaction
+from kombu.exceptions import KombuError
+
+from membership.services.basis import RunBasis, member_columns, plan_for, run_basis
+from membership.services.definitions import definition_set
+from membership.services.parity import check_parity
+from membership.services.publish_run import RunResult, publish, tier_counts
+from membership.services.tier_changes import TierRun, decide_tiers
+from segmentation.engine import mirror
+from segmentation.engine.backend import open_duckdb
+from segmentation.engine.compute import RunInputs, compute
+from segmentation.engine.mirror_files import tzdata_version
+from segmentation.engine.plan import CompiledPlan
+from segmentation.engine.results import (
+    run_folder,
+    segment_bitmaps,
+    settle,
+    sizes,
+    write_hashes,
+    write_snapshot,
+    write_table,
+)
+from segmentation.engine.stopwatch import Stopwatch
+from segmentation.models import Run
+from segmentation.services import runs
+from segmentation.services.overrides import load_overrides
+
+Clock = Callable[[], datetime]
+ANSWERING = (Run.Status.PUBLISHED, Run.Status.HISTORICAL)
+_WAIT_FOR_WORKER = 3.0
+_POLL = 0.1
+
+
+def request_run(*, as_of: datetime, actor: str, now: datetime, is_dry_run: bool = False) -> Run:
+    """Queue a run and wake a worker. `now` is the real clock's.
+
+    The wake-up may get lost: the next tick, or a waiting command, finds the run all the same.
+    """
+    run = runs.request_run(as_of=as_of, actor=actor, now=now, is_dry_run=is_dry_run)
+    transaction.on_commit(_wake_worker)
+    return run
+
+
+def _wake_worker() -> None:
+    try:
+        current_app.send_task("membership.tasks.execute_due_runs", queue="runs", retry=False)
+    except (KombuError, OSError):
+        runs.logger.warning("no broker to wake a worker; the run waits for the next tick")
+
+
+def execute_next_run(*, clock: Clock, up_to: int | None = None) -> Run | None:
+    """Claim the oldest queued run and do it; None when there was none to be had.
+
+    A failure is recorded on the run and not raised.
+    """
+    runs.free_dead_runs(now=clock())
+    run = runs.claim_next_run(now=clock(), up_to=up_to)
+    if run is None:
+        return None
+    with runs.kept_alive(run, clock=clock):
+        try:
+            _execute(run, clock=clock)
+        except Exception as error:
+            runs.logger.exception("run %s failed", run.pk)
+            runs.fail_run(run, error, now=clock())
+    run.refresh_from_db()
+    return run
+
+
+def follow_run(
+    run_id: int,
+    *,
+    clock: Clock,
+    on_stage: Callable[[Run], None] | None = None,
+    may_work: bool = True,
+) -> Run:
+    """Wait for a run's end. If no worker claims it within 3 seconds and no other run is in
+    progress, this process does the work (and that of runs queued before it)."""
+    waited = time.monotonic()
+    shown = ""
+    while True:
+        run = Run.objects.get(pk=run_id)
+        if run.status not in (Run.Status.QUEUED, Run.Status.RUNNING):
+            return run
+        if on_stage is not None and run.stage != shown:
+            shown = run.stage
+            on_stage(run)
+        runs.free_dead_runs(now=clock())
+        if runs.run_in_progress(now=clock()):
+            waited = time.monotonic()
+        elif may_work and time.monotonic() - waited >= _WAIT_FOR_WORKER:
+            execute_next_run(clock=clock, up_to=run_id)
+            continue
+        time.sleep(_POLL)
+
+
+def newest_published(before: datetime | None = None, *, inclusive: bool = True) -> Run | None:
+    """The newest published run, at or before (not inclusive: strictly before) an as-of."""
+    found = Run.objects.filter(status=Run.Status.PUBLISHED)
+    if before is not None:
+        found = found.filter(**{"as_of__lte" if inclusive else "as_of__lt": before})
+    return found.order_by("-as_of", "-pk").first()
+
+
+def _execute(run: Run, *, clock: Clock) -> None:
+    watch = Stopwatch()
+    zone = ZoneInfo(settings.TIME_ZONE)
+    currency = settings.BASE_CURRENCY
+    runs.note_stage(run, "mirror")
+    with watch.stage("mirror"):
+        manifest = mirror.advance(now=clock())
+    with watch.stage("plan"):
+        used = definition_set()
+        current = newest_published()
+        is_historical = current is not None and run.as_of < current.as_of
+        base = newest_published(run.as_of, inclusive=not is_historical)
+        basis = run_basis(used, run.as_of, base, load_overrides())
+        plan = plan_for(used, basis)
+    run.base_run = base
+    scratch = _scratch_folder(run)
+    try:
+        with open_duckdb() as duck:
+            inputs = RunInputs(
+                manifest=manifest,
+                mirror=mirror.mirror_folder(),
+                watermark=manifest.generation,
+                as_of=run.as_of,
+                zone=zone,
+                currency=currency,
+                overrides=basis.overrides,
+                before=basis.held,
+            )
+            runs.note_stage(run, "engine")
+            cuts = compute(duck, plan, inputs, watch)
+            with watch.stage("tiers"):
+                tier_run = TierRun(plan, plan.catalog.metrics, run.as_of, currency)
+                changes = decide_tiers(duck, tier_run, basis.programs, basis.held)
+            with watch.stage("snapshot"):
+                recorded = _write_files(duck, plan, basis, currency, scratch)
+            with watch.stage("bitmaps"):
+                bitmaps = segment_bitmaps(duck, plan.catalog)
+                found_sizes = sizes(duck, plan.catalog)
+                customers = _count(duck)
+                members = duck.execute("SELECT * FROM memberships").to_arrow_table()
+            runs.note_stage(run, "parity")
+            with watch.stage("parity"):
+                parity = check_parity(duck, plan, inputs, cuts, basis.programs, seed=run.pk)
+        declared = {
+            program.key: [tier.key for tier in version.tiers] for program, version in basis.programs
+        }
+        for program in basis.dormant:
+            declared[program.key] = [tier.key for tier in program.versions[-1].tiers]
+        fields = {
+            "watermark": manifest.generation,
+            "definition_set": used,
+            "base_run": base,
+            "engine": f"duckdb {package_version('duckdb')}",
+            "tzdata_version": tzdata_version(),
+            "customers": customers,
+            "recorded_hash": recorded,
+            "cuts": {key: [list(pair) for pair in pairs] for key, pairs in cuts.items()},
+            "parity_checked": parity.checked,
+            "parity_mismatches": parity.mismatches,
+        }
+        runs.note_stage(run, "postgresql")
+        status = _status(run, is_historical=is_historical)
+        settle(scratch, run.pk)
+        with watch.stage("postgresql"):
+            result = RunResult(
+                bitmaps, found_sizes, tier_counts(members, declared), changes, fields
+            )
+            publish(run, result, status=status, now=clock())
+        Run.objects.filter(pk=run.pk).update(seconds=watch.rounded())
+        mirror.compact(now=clock())
+        mirror.sweep()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _status(run: Run, *, is_historical: bool) -> str:
+    if run.is_dry_run:
+        return Run.Status.DRY_RUN
+    return Run.Status.HISTORICAL if is_historical else Run.Status.PUBLISHED
+
+
+def _write_files(
+    duck: duckdb.DuckDBPyConnection,
+    plan: CompiledPlan,
+    basis: RunBasis,
+    currency: str,
+    folder: Path,
+) -> str:
+    """Snapshot, memberships, pinned inputs and hashes below `folder`; returns the overall hash."""
+    write_snapshot(duck, folder)
+    write_table(
+        duck,
+        "SELECT m.*, v.external_id FROM memberships m JOIN verdicts v ON v.ordinal = m.ordinal",
+        folder / "memberships.parquet",
+    )
+    pq.write_table(basis.overrides, folder / "overrides.parquet")
+    return write_hashes(duck, plan, currency, folder, member_columns(duck, basis))
+
+
+def _scratch_folder(run: Run) -> Path:
+    folder = run_folder(run.pk).parent / f".writing-{run.pk}-{secrets.token_hex(4)}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for left_over in folder.parent.glob(f".writing-{run.pk}-*"):
+        shutil.rmtree(left_over, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
+def _count(duck: duckdb.DuckDBPyConnection) -> int:
+    row = duck.execute("SELECT count(*) FROM verdicts").fetchone()
+    return int(row[0]) if row else 0

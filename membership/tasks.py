@@ -1,0 +1,23 @@
+"""What runs later. Messages only wake a worker; the database holds the work."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from config.clock import now, real_now
+from membership.services import recompute
+
+
+@shared_task(name="membership.tasks.execute_due_runs", queue="runs")
+def execute_due_runs() -> int:
+    """Do every run that is queued, oldest first; returns how many."""
+    done = 0
+    while recompute.execute_next_run(clock=real_now) is not None:
+        done += 1
+    return done
+
+
+@shared_task(name="membership.tasks.recompute_daily", queue="runs")
+def recompute_daily() -> int:
+    """Queue the day's run at the project's time; returns its id."""
+    return recompute.request_run(as_of=now(), actor="schedule", now=real_now()).pk

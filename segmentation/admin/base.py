@@ -1,0 +1,164 @@
+"""Base classes of every page of the admin.
+
+`ReadOnlyAdmin` shows and never writes. `KeysetAdmin` is for tables that may hold millions of rows:
+no COUNT, no OFFSET, no sorting by chance columns; a page starts where the last one ended.
+Both refuse lookups that were not declared, so that a query string can't probe what a page hides.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlencode
+
+from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
+from django.core.paginator import Paginator
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.functional import cached_property
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Any]
+    UnfoldChangeList = ChangeList
+else:
+    from unfold.admin import ModelAdmin
+    from unfold.views import ChangeList as UnfoldChangeList
+
+EMPTY = "–"
+
+
+class TierwiseAdmin(ModelAdmin):
+    """What all pages share."""
+
+    list_per_page = 50
+    list_max_show_all = 0
+    show_full_result_count = False
+    empty_value_display = EMPTY
+    list_filter_submit = False
+    compressed_fields = True
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Only what a filter of this page declares."""
+        declared = [item for item in self.list_filter if isinstance(item, str)]
+        declared += [item[0] for item in self.list_filter if isinstance(item, tuple)]
+        if self.date_hierarchy:
+            declared.append(self.date_hierarchy)
+        return any(lookup == name or lookup.startswith(f"{name}__") for name in declared)
+
+    def _get_obj_does_not_exist_redirect(
+        self, request: HttpRequest, opts: Any, object_id: str
+    ) -> HttpResponse:
+        raise Http404
+
+
+class ReadOnlyAdmin(TierwiseAdmin):
+    """Looks only; `view` permission is enough for every page."""
+
+    actions = None
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+class KeysetPages(Paginator[Any]):
+    """Counts two pages ahead at most: what autocomplete boxes need, at no more than their cost."""
+
+    template_name = "admin/keyset_pagination.html"
+
+    @cached_property
+    def count(self) -> int:
+        return len(self.object_list[: 2 * self.per_page + 1])
+
+
+class KeysetChangeList(UnfoldChangeList):
+    """Rows after a position in one fixed order, and the position of the next page."""
+
+    POSITION = "after"
+    has_more = False
+
+    def get_filters_params(self, params: dict[str, Any] | None = None) -> dict[str, Any]:
+        remaining: dict[str, Any] = super().get_filters_params(params)
+        position = remaining.pop(self.POSITION, None)
+        self.position = position[-1] if isinstance(position, list) else position
+        return remaining
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str]:
+        return [self.model_admin.keyset]  # type: ignore[attr-defined]
+
+    def get_queryset(
+        self, request: HttpRequest, exclude_parameters: list[str] | None = None
+    ) -> QuerySet[Any]:
+        rows = super().get_queryset(request, exclude_parameters)
+        if not self.position:
+            return rows
+        order: str = self.model_admin.keyset  # type: ignore[attr-defined]
+        side = "lt" if order.startswith("-") else "gt"
+        try:
+            return rows.filter(**{f"{order.lstrip('-')}__{side}": self.position})
+        except ValueError as error:
+            raise IncorrectLookupParameters(error) from error
+
+    def get_results(self, request: HttpRequest) -> None:
+        size = self.list_per_page
+        rows = list(self.queryset[: size + 1])
+        self.has_more = len(rows) > size
+        self.result_list = rows[:size]
+        self.result_count = len(self.result_list)
+        self.full_result_count = None
+        self.show_full_result_count = False
+        self.show_admin_actions = bool(rows)
+        self.can_show_all = False
+        self.multi_page = self.has_more
+        self.paginator = KeysetPages(self.result_list, size)
+
+    def _query(self, **extra: str) -> str:
+        kept = {name: value for name, value in self.filter_params.items() if name != self.POSITION}
+        if self.query:
+            kept[SEARCH_VAR] = [self.query]
+        return "?" + urlencode({**kept, **extra}, doseq=True)
+
+    @property
+    def next_url(self) -> str | None:
+        if not self.has_more:
+            return None
+        field = self.model_admin.keyset.lstrip("-")  # type: ignore[attr-defined]
+        last = self.result_list[len(self.result_list) - 1]
+        return self._query(**{self.POSITION: str(getattr(last, field))})
+
+    @property
+    def first_url(self) -> str | None:
+        return self._query() if self.position else None
+
+
+class KeysetAdmin(ReadOnlyAdmin):
+    """Read-only list of a big table in the order of `keyset`, a unique indexed column."""
+
+    keyset: ClassVar[str] = "-pk"
+    sortable_by = ()
+    paginator = KeysetPages
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return KeysetChangeList
+
+    def get_ordering(self, request: HttpRequest) -> list[str]:
+        return [self.keyset]
+
+
+class ExactSearchAdmin(KeysetAdmin):
+    """Searches by ids with indexed comparisons only, never by a text inside a text."""
+
+    def find(self, rows: QuerySet[Any], *, term: str) -> QuerySet[Any]:
+        raise NotImplementedError
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        return (self.find(queryset, term=term) if term else queryset), False

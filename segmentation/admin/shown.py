@@ -1,0 +1,124 @@
+"""How the admin writes values: the same in lists, pages and on Home, in both languages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from django.conf import settings
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from segmentation.domain.values import currency_decimals
+from segmentation.models import Run
+
+from .base import EMPTY
+
+RUN_COLOURS: dict[str, str] = {
+    Run.Status.QUEUED: "info",
+    Run.Status.RUNNING: "info",
+    Run.Status.PUBLISHED: "success",
+    Run.Status.HISTORICAL: "primary",
+    Run.Status.HELD: "warning",
+    Run.Status.FAILED: "danger",
+    Run.Status.DRY_RUN: "default",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table on a page: translated headers, rows of ready cells, what to say if none."""
+
+    title: str | Promise
+    headers: Sequence[str | Promise]
+    rows: Sequence[Sequence[Any]]
+    empty: str | Promise = ""
+    note: str | Promise = ""
+    more: tuple[str, str | Promise] | None = None  # address and words of a link to all of them
+    numeric: frozenset[int] = field(default_factory=frozenset)  # columns aligned to the right
+
+
+def count(number: int | None) -> str:
+    """A count with thousands separated."""
+    return EMPTY if number is None else f"{number:,}"
+
+
+def change(number: int) -> str:
+    """A difference with its sign: +3, −2, ±0."""
+    if number == 0:
+        return "±0"
+    return f"+{number:,}" if number > 0 else f"−{-number:,}"
+
+
+def instant(value: datetime | None) -> str:
+    """Local date and minute in the project's zone, sortable by eye."""
+    return EMPTY if value is None else f"{timezone.localtime(value):%Y-%m-%d %H:%M}"
+
+
+def currency() -> str:
+    """The code of the currency that all stored amounts are in."""
+    return str(settings.BASE_CURRENCY)
+
+
+def money(amount: Decimal | None, *, code: str) -> str:
+    """An amount with its currency's decimals and thousands separated, without the code."""
+    if amount is None:
+        return EMPTY
+    step = Decimal(1).scaleb(-currency_decimals(code))
+    return f"{amount.quantize(step, ROUND_HALF_UP):,}"
+
+
+def seconds(stages: Mapping[str, Any]) -> str:
+    """The sum of disjoint stages; a recorded total is used as it is."""
+    if not stages:
+        return EMPTY
+    total = stages.get("total", sum(value for key, value in stages.items() if key != "total"))
+    return _("%(seconds)s s") % {"seconds": f"{total:.1f}"}
+
+
+def label_field() -> str:
+    """The column that holds names in the language of this request."""
+    return "label_zh_hans" if (get_language() or "").startswith("zh") else "label_en"
+
+
+def label(row: Any) -> str:
+    """The name of a definition or tier in the language of this request; its key if it has none."""
+    return getattr(row, label_field()) or row.key
+
+
+def document_label(document: Mapping[str, Any], *, key: str) -> str:
+    """The name inside a definition document, in the language of this request."""
+    labels = document.get("label") or {}
+    language = "zh-hans" if label_field() == "label_zh_hans" else "en"
+    return str(labels.get(language) or key) if isinstance(labels, Mapping) else key
+
+
+def link(name: str, *, args: Sequence[Any] = (), text: object) -> SafeString:
+    return format_html(
+        '<a class="tw-link" href="{}">{}</a>', reverse(f"admin:{name}", args=args), text
+    )
+
+
+def badge(text: object, *, colour: str) -> SafeString:
+    return render_to_string("unfold/helpers/label.html", {"text": text, "type": colour})
+
+
+def run_status(run: Run) -> SafeString:
+    return badge(run.get_status_display(), colour=RUN_COLOURS.get(run.status, "default"))
+
+
+def code_block(text: str) -> SafeString:
+    return format_html('<pre class="tw-code" lang="en" translate="no">{}</pre>', text)
+
+
+def tables(*items: Table) -> SafeString:
+    return render_to_string("admin/tables.html", {"tables": items})

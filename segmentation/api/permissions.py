@@ -1,0 +1,24 @@
+"""What a key may do."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from segmentation.models import ApiKey
+from segmentation.models.access import SCOPES
+
+
+class HasScope(BasePermission):
+    """The key has the scope the view names in `scope`. A view that names none lets nobody in."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        scope = getattr(view, "scope", None)
+        if scope not in SCOPES:
+            raise LookupError(f"{type(view).__name__} names no scope")
+        if isinstance(request.auth, ApiKey) and scope in request.auth.scopes:
+            return True
+        self.message = _("This key lacks the scope %(scope)s.") % {"scope": scope}
+        return False

@@ -1,0 +1,33 @@
+"""DuckDB in this process: opened after any fork, bounded, UTC, nothing downloaded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+from django.conf import settings
+
+
+@contextmanager
+def open_duckdb() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A fresh in-memory database that spills below VAR_DIR and is closed at the end."""
+    spill = Path(settings.VAR_DIR) / "spill" / str(os.getpid())
+    spill.mkdir(parents=True, exist_ok=True)
+    duck = duckdb.connect(
+        config={
+            "memory_limit": getattr(settings, "ENGINE_MEMORY", "3GB"),
+            "threads": str(getattr(settings, "ENGINE_THREADS", os.cpu_count() or 2)),
+            "temp_directory": str(spill),
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "preserve_insertion_order": "false",
+        }
+    )
+    try:
+        duck.execute("SET TimeZone = 'UTC'")
+        yield duck
+    finally:
+        duck.close()

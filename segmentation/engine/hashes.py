@@ -1,0 +1,82 @@
+"""One hash per customer over everything a run decided, and one over all customers.
+
+Values are hashed as shown (rounded outside the backend), so two engines that agree on what people
+see agree on the hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from pandas.util import hash_array
+
+from segmentation.domain.definitions import Catalog
+
+from .plan.compiled import CompiledPlan
+from .plan.metrics import denominator, numerator
+from .values import rounded_units, unit_decimals
+
+_MISSING = np.uint64(0x9E3779B97F4A7C15)
+_FACTOR = np.uint64(0x100000001B3)
+
+
+def customer_hashes(table: pa.Table, plan: CompiledPlan, currency: str) -> npt.NDArray[np.uint64]:
+    """A 64-bit hash per row of a snapshot (any columns after `ordinal`; metrics as shown)."""
+    catalog: Catalog = plan.catalog
+    total = np.zeros(table.num_rows, dtype=np.uint64)
+    done = {"ordinal"}
+    for key, metric in catalog.metrics.items():
+        name, below = numerator(key), denominator(key)
+        done |= {name, below}
+        units, missing = rounded_units(
+            table[name],
+            table[below] if below in table.column_names else None,
+            shape=plan.shapes[key],
+            decimals=unit_decimals(metric.unit, currency),
+        )
+        if units.dtype == object:
+            hashed = hash_array(np.array([str(value) for value in units], dtype=object))
+        else:
+            hashed = hash_array(units.astype(np.int64))
+        total = _mix(total, name, np.where(missing, _MISSING, hashed))
+    for name in table.column_names:
+        if name not in done:
+            total = _mix(total, name, _hashed(table[name]))
+    return total
+
+
+def overall_hash(external_ids: Sequence[str], hashes: npt.NDArray[np.uint64]) -> str:
+    """SHA-256 over every customer's id and hash, customers in the order of their ids."""
+    digest = hashlib.sha256()
+    for position in np.argsort(np.array(external_ids, dtype=object), kind="stable"):
+        digest.update(external_ids[position].encode())
+        digest.update(b"\0")
+        digest.update(int(hashes[position]).to_bytes(8, "big"))
+    return digest.hexdigest()
+
+
+def _mix(
+    total: npt.NDArray[np.uint64], name: str, hashed: npt.NDArray[np.uint64]
+) -> npt.NDArray[np.uint64]:
+    salt = np.uint64(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big"))
+    return (total * _FACTOR) ^ (hashed + salt)
+
+
+def _hashed(column: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
+    missing = np.asarray(pc.is_null(column))
+    if pa.types.is_list(column.type):
+        column = pc.binary_join(column, "\x1f")
+    if pa.types.is_boolean(column.type):
+        values = hash_array(np.asarray(pc.fill_null(pc.cast(column, pa.int8()), -1)).astype("i8"))
+    elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        encoded = pc.fill_null(column, "").combine_chunks().dictionary_encode()
+        words = hash_array(np.array(encoded.dictionary.to_pylist(), dtype=object))
+        values = words[np.asarray(encoded.indices)] if len(words) else np.zeros(0, np.uint64)
+    else:
+        values = hash_array(np.asarray(pc.fill_null(pc.cast(column, pa.int64()), 0)))
+    return np.where(missing, _MISSING, values)

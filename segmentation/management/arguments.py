@@ -1,0 +1,57 @@
+"""Values of command-line arguments, and files that are complete or not there."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+
+from segmentation.domain.errors import Problem, TierwiseError
+from segmentation.domain.windows import local_midnight
+
+
+def instant(text: str, *, path: str) -> datetime:
+    """An ISO time; without offset in the project's zone, a date alone is its local midnight."""
+    zone = ZoneInfo(settings.TIME_ZONE)
+    try:
+        if len(text) == 10:
+            return local_midnight(date.fromisoformat(text), zone)
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        problem = Problem(path, "wrong_type", f"{text!r} is no ISO time such as 2018-01-01T00:00")
+        raise TierwiseError("The arguments are not valid.", problems=(problem,)) from None
+    if parsed.tzinfo is not None:
+        return parsed
+    local = parsed.replace(tzinfo=zone)
+    if local.astimezone(ZoneInfo("UTC")).astimezone(zone).replace(tzinfo=None) != parsed:
+        problem = Problem(path, "nonexistent_time", f"{text} does not exist in {zone.key}")
+        raise TierwiseError("The arguments are not valid.", problems=(problem,))
+    return local
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file whole or not at all; cells that a spreadsheet would run are escaped."""
+    scratch = path.with_name(f".{path.name}.writing")
+    try:
+        with scratch.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(header)
+            for row in rows:
+                writer.writerow([_safe(cell) for cell in row])
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(scratch, path)
+    except OSError as error:
+        scratch.unlink(missing_ok=True)
+        raise TierwiseError(f"{path} can't be written: {error.strerror}") from error
+
+
+def _safe(cell: object) -> object:
+    if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return f"'{cell}"
+    return "" if cell is None else cell
