@@ -7,6 +7,7 @@ is taken by rename, and never leaves the broker's own folder.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 from pathlib import Path
 from queue import Empty
@@ -20,7 +21,7 @@ from kombu.utils.json import dumps, loads
 ALIAS = "folder"
 
 
-class Channel(filesystem.Channel):  # type: ignore[misc]
+class Channel(filesystem.Channel):
     """One file per message, `<time>_<id>.<queue>.msg`, oldest first."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -28,14 +29,14 @@ class Channel(filesystem.Channel):  # type: ignore[misc]
         for folder in (self.data_folder_in, self.control_folder):
             Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def _put(self, queue: str, payload: Any, **_kwargs: Any) -> None:
+    def _put(self, queue: str, payload: Any, **_kwargs: Any) -> None:  # type: ignore[override]
         folder = Path(self.data_folder_out)
         name = f"{time_ns()}_{uuid4().hex}"
         draft = folder / f"{name}.draft"
         draft.write_text(dumps(payload))
         draft.rename(folder / f"{name}.{queue}.msg")
 
-    def _get(self, queue: str) -> Any:
+    def _get(self, queue: str, timeout: float | None = None) -> Any:
         folder = Path(self.data_folder_in)
         wanted = f".{queue}.msg"
         found = (name for name in os.listdir(folder) if name.endswith(wanted))
@@ -48,20 +49,22 @@ class Channel(filesystem.Channel):  # type: ignore[misc]
                 return loads(content)
         raise Empty
 
-    def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+    def _queue_bind(
+        self, exchange: str, routing_key: str | None, pattern: str | None, queue: str
+    ) -> None:
         # Binding rewrites the exchange's table in place; readers must not see it half written.
         with open(Path(self.control_folder) / ".bind.lock", "w") as lock:
-            filesystem.lock(lock, filesystem.LOCK_EX)
+            fcntl.flock(lock, fcntl.LOCK_EX)
             bound = filesystem.exchange_queue_t(routing_key or "", pattern or "", queue or "")
             table = self.get_table(exchange)
             if bound not in table:
-                target = self._exchange_file(exchange)
+                target: Path = self._exchange_file(exchange)  # type: ignore[attr-defined]
                 draft = target.with_suffix(f".{uuid4().hex}.draft")
                 draft.write_text(dumps([bound, *table]))
                 draft.rename(target)
 
 
-class Transport(filesystem.Transport):  # type: ignore[misc]
+class Transport(filesystem.Transport):
     Channel = Channel
 
 

@@ -15,10 +15,10 @@ class CountingDatabaseCache(DatabaseCache):
 
     def incr(self, key: Any, delta: int = 1, version: int | None = None) -> int:
         """Raises ValueError for an entry that is not there."""
-        name = self.make_and_validate_key(key, version=version)  # type: ignore[attr-defined]
+        name = self.make_and_validate_key(key, version=version)
         using = router.db_for_write(self.cache_model_class)
         connection = connections[using]
-        table = connection.ops.quote_name(self._table)
+        table = connection.ops.quote_name(str(self._table))  # type: ignore[attr-defined]
         with transaction.atomic(using=using), connection.cursor() as cursor:
             cursor.execute(
                 f"SELECT value FROM {table} WHERE cache_key = %s AND expires > now() FOR UPDATE",

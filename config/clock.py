@@ -25,7 +25,7 @@ def now() -> datetime:
 
 
 def banner(_request: object) -> dict[str, object]:
-    """Template context: `clock_start` and `project_now` while `CLOCK_START` is set, else nothing."""
+    """Template context: `clock_start` and `project_now` while the clock is not the real one."""
     from django.conf import settings
 
     if settings.CLOCK_START is None:

@@ -11,7 +11,20 @@ from .embedded_files import DATABASE, ROLE
 
 # Commands that read and write nothing: they must not start a server.
 _IDLE_COMMANDS = frozenset(
-    ["check", "clean", "collectstatic", "compilemessages", "diffsettings", "findstatic", "help", "makemessages", "spectacular", "startapp", "stop", "version"]
+    [
+        "check",
+        "clean",
+        "collectstatic",
+        "compilemessages",
+        "diffsettings",
+        "findstatic",
+        "help",
+        "makemessages",
+        "spectacular",
+        "startapp",
+        "stop",
+        "version",
+    ]
 )
 _IDLE_PROGRAMS = frozenset(["mypy", "dmypy", "stubtest", "sphinx-build"])
 

@@ -171,6 +171,8 @@ class Cluster:
             (data / "postmaster.pid").unlink(missing_ok=True)
             for leftover in self.socket.glob(".s.PGSQL.*"):
                 leftover.unlink()
+            if self._server is not None:
+                self._server.wait()  # it is dead: nobody holds the lock
             self._spawn(owner, programs, lock=lock)
         finally:
             os.close(lock)
@@ -256,7 +258,7 @@ class Cluster:
             if log_path.stat().st_size > 10_000_000:
                 log_path.replace(log_path.with_suffix(".log.1"))
         with open(os.open(log_path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600), "ab") as log:
-            self._server = subprocess.Popen(  # type: ignore[call-overload]  # noqa: S603
+            self._server = subprocess.Popen(  # noqa: S603
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -20,6 +20,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 ACCOUNT = "tierwise"  # the system account that runs the server when we are root
 DATABASE = "tierwise"
@@ -235,7 +236,13 @@ def _run_as(owner: Account, command: list[str], *, folder: Path, sent: str = "")
         )
 
 
-def switch(owner: Account) -> dict[str, object]:
+class Switch(TypedDict, total=False):
+    user: int
+    group: int
+    extra_groups: list[int]
+
+
+def switch(owner: Account) -> Switch:
     """The arguments of `subprocess` that run a program as the server's account."""
     if not is_root():
         return {}

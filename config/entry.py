@@ -11,7 +11,21 @@ from . import database, fixed
 
 # These make or change the database's set-up themselves, or need none.
 _WITHOUT_SET_UP = frozenset(
-    ["setup", "migrate", "makemigrations", "showmigrations", "sqlmigrate", "squashmigrations", "dbshell", "shell", "restore", "test", "flush", "sqlflush", "createcachetable"]
+    [
+        "setup",
+        "migrate",
+        "makemigrations",
+        "showmigrations",
+        "sqlmigrate",
+        "squashmigrations",
+        "dbshell",
+        "shell",
+        "restore",
+        "test",
+        "flush",
+        "sqlflush",
+        "createcachetable",
+    ]
 )
 # `make demo` shows purchases of 1997 and 1998 in New York as if they were today's.
 DEMO = {
@@ -43,9 +57,10 @@ def prepare(argv: list[str]) -> None:
         django.setup()
         # Standard output belongs to the command itself.
         call_command("setup", replace_unused=name == "demo", stdout=sys.stderr)
-        if settings.FIXED is not None and fixed.read(
-            settings.DATABASES["default"]
-        ) != settings.FIXED:
+        if (
+            settings.FIXED is not None
+            and fixed.read(settings.DATABASES["default"]) != settings.FIXED
+        ):
             os.execv(sys.executable, sys.orig_argv)  # noqa: S606  settings read what is stored now
 
 

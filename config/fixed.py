@@ -29,6 +29,15 @@ class Fixed:
     set_up_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the environment asks for; "" and None: nothing, so the stored value or the default."""
+
+    time_zone: str
+    base_currency: str
+    clock_start: datetime | None
+
+
 def read(database: dict[str, Any]) -> Fixed | None:
     """What this database was set up with; None: not set up, or not reachable.
 
@@ -58,32 +67,28 @@ def read(database: dict[str, Any]) -> Fixed | None:
     )
 
 
-def differences(
-    stored: Fixed, *, time_zone: str, base_currency: str, clock_start: datetime | None
-) -> list[str]:
-    """One sentence for each given value ("" or None: not given) that is not the stored one."""
+def differences(stored: Fixed, wanted: Wanted) -> list[str]:
+    """One sentence for each wanted value that is not the stored one."""
     found = []
-    if time_zone and time_zone != stored.time_zone:
-        found.append(f"TIME_ZONE={time_zone}, but the database was set up with {stored.time_zone}")
-    if base_currency and base_currency != stored.base_currency:
+    if wanted.time_zone and wanted.time_zone != stored.time_zone:
         found.append(
-            f"BASE_CURRENCY={base_currency}, but the database was set up with "
+            f"TIME_ZONE={wanted.time_zone}, but the database was set up with {stored.time_zone}"
+        )
+    if wanted.base_currency and wanted.base_currency != stored.base_currency:
+        found.append(
+            f"BASE_CURRENCY={wanted.base_currency}, but the database was set up with "
             f"{stored.base_currency}"
         )
-    if clock_start and clock_start != stored.clock_start:
+    if wanted.clock_start and wanted.clock_start != stored.clock_start:
         start = stored.clock_start.isoformat() if stored.clock_start else "the real clock"
         found.append(
-            f"CLOCK_START={clock_start.isoformat()}, but the database was set up with {start}"
+            f"CLOCK_START={wanted.clock_start.isoformat()}, but the database was set up with "
+            f"{start}"
         )
     return found
 
 
-def refuse_differences(
-    stored: Fixed, *, time_zone: str, base_currency: str, clock_start: datetime | None
-) -> None:
+def refuse_differences(stored: Fixed, wanted: Wanted) -> None:
     """Stop with every difference and the remedy."""
-    found = differences(
-        stored, time_zone=time_zone, base_currency=base_currency, clock_start=clock_start
-    )
-    if found:
+    if found := differences(stored, wanted):
         raise BadEnvironment("; ".join(found) + f": {REMEDY}.")

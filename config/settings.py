@@ -28,19 +28,16 @@ _is_open = database.is_needed(sys.argv)
 DATABASES = {"default": database.entry(DATABASE_URL, cluster=EMBEDDED, is_open=_is_open)}
 FIXED = fixed.read(DATABASES["default"]) if _is_open and not TESTING else None
 # What was asked for, "" or None where nothing was: `manage.py setup` stores it.
-WANTED_TIME_ZONE = env.zone("TIME_ZONE", "")
-WANTED_BASE_CURRENCY = env.currency("BASE_CURRENCY", "")
-WANTED_CLOCK_START = env.instant("CLOCK_START")
+WANTED = fixed.Wanted(
+    time_zone=env.zone("TIME_ZONE", ""),
+    base_currency=env.currency("BASE_CURRENCY", ""),
+    clock_start=env.instant("CLOCK_START"),
+)
 if FIXED and not database.is_setting_up(sys.argv):
-    fixed.refuse_differences(
-        FIXED,
-        time_zone=WANTED_TIME_ZONE,
-        base_currency=WANTED_BASE_CURRENCY,
-        clock_start=WANTED_CLOCK_START,
-    )
-TIME_ZONE = FIXED.time_zone if FIXED else WANTED_TIME_ZONE or "Asia/Shanghai"
-BASE_CURRENCY = FIXED.base_currency if FIXED else WANTED_BASE_CURRENCY or "CNY"
-CLOCK_START = FIXED.clock_start if FIXED else WANTED_CLOCK_START
+    fixed.refuse_differences(FIXED, WANTED)
+TIME_ZONE = FIXED.time_zone if FIXED else WANTED.time_zone or "Asia/Shanghai"
+BASE_CURRENCY = FIXED.base_currency if FIXED else WANTED.base_currency or "CNY"
+CLOCK_START = FIXED.clock_start if FIXED else WANTED.clock_start
 ENGINE_URL = env.text("ENGINE_URL", "duckdb://")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

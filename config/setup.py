@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
-
 from django.core.management import call_command
 from django.db import connection, transaction
 
@@ -13,19 +10,11 @@ from segmentation.models import DefinitionVersion, FactBatch, Installation, Run
 from . import fixed
 from .clock import real_now
 from .env import BadEnvironment
+from .fixed import Wanted
 
 _LOCK = 0x54494552  # an advisory lock: two processes may set up at once
 DAILY_HOUR = 2
 TICK_SECONDS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the environment asks for; "" and None: nothing, so the stored value or the default."""
-
-    time_zone: str
-    base_currency: str
-    clock_start: datetime | None
 
 
 def set_up(wanted: Wanted, *, replace_unused: bool) -> Installation:
@@ -52,18 +41,11 @@ def _settle(wanted: Wanted, *, replace_unused: bool) -> Installation:
     found = Installation.objects.filter(pk=1).first()
     if found is None:
         return _store(wanted)
-    stored = fixed.Fixed(
-        found.time_zone, found.base_currency, found.clock_start, found.set_up_at
-    )
-    given = {
-        "time_zone": wanted.time_zone,
-        "base_currency": wanted.base_currency,
-        "clock_start": wanted.clock_start,
-    }
-    if replace_unused and fixed.differences(stored, **given) and is_unused():
+    stored = fixed.Fixed(found.time_zone, found.base_currency, found.clock_start, found.set_up_at)
+    if replace_unused and fixed.differences(stored, wanted) and is_unused():
         found.delete()
         return _store(wanted)
-    fixed.refuse_differences(stored, **given)
+    fixed.refuse_differences(stored, wanted)
     return found
 
 
@@ -92,10 +74,7 @@ def _refuse_unknown_currency(currency: str) -> None:
 
 def is_unused() -> bool:
     """Whether nothing was recorded, defined or computed in this database yet."""
-    return not any(
-        model.objects.exists()  # type: ignore[attr-defined]
-        for model in (FactBatch, DefinitionVersion, Run)
-    )
+    return not any(model.objects.exists() for model in (FactBatch, DefinitionVersion, Run))
 
 
 def _make_cache_table() -> None:

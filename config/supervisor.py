@@ -1,4 +1,4 @@
-"""The services of one `VAR_DIR`: web server, two workers, beat; started, watched and ended together.
+"""The services of one `VAR_DIR`: web, two workers, beat; started, watched and ended together.
 
 Only one supervisor runs them at a time: it holds the lock of `VAR_DIR/services`, which carries its
 process id and its URL for others to find.
@@ -16,8 +16,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import structlog
 
@@ -71,6 +73,7 @@ class Services:
     beat: bool
     secret_key: str
     cluster: Cluster | None = None
+    log: Path | None = None  # where the children's output is appended; None: this process's own
     url: str = field(default="", init=False)
     _lock: int = field(default=-1, init=False)
     _listener: socket.socket | None = field(default=None, init=False)
@@ -157,15 +160,32 @@ class Services:
             _log.warning("a service died", service=child.name, code=code, again_in=pause)
         if child.process is None and now >= child.due:
             child.started = now
-            guard = [sys.executable, "-m", "config.child", str(os.getpid()), str(int(signal.SIGTERM))]
-            child.process = subprocess.Popen(  # noqa: S603
-                [*guard, *child.command],
-                cwd=Path(__file__).resolve().parent.parent,
-                env=os.environ | {"SECRET_KEY": self.secret_key, "VAR_DIR": str(self.var_dir)},
-                stdin=subprocess.DEVNULL,
-                pass_fds=child.pass_fds,
-                start_new_session=True,  # a terminal's Ctrl-C reaches only the supervisor
-            )
+            guard = [
+                sys.executable,
+                "-m",
+                "config.child",
+                str(os.getpid()),
+                str(int(signal.SIGTERM)),
+            ]
+            with self._output() as output:
+                child.process = subprocess.Popen(  # noqa: S603
+                    [*guard, *child.command],
+                    cwd=Path(__file__).resolve().parent.parent,
+                    env=os.environ | {"SECRET_KEY": self.secret_key, "VAR_DIR": str(self.var_dir)},
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    pass_fds=child.pass_fds,
+                    start_new_session=True,  # a terminal's Ctrl-C reaches only the supervisor
+                )
+
+    @contextlib.contextmanager
+    def _output(self) -> Iterator[IO[bytes] | None]:
+        if self.log is None:
+            yield None
+            return
+        with open(os.open(self.log, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600), "ab") as file:
+            yield file
 
     def _end_all(self) -> None:
         """Beat and web first, so nothing new comes in; then the workers, which finish or return

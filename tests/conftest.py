@@ -14,6 +14,8 @@ from django.conf import settings
 
 from config.embedded import Cluster
 
+Manage = Callable[..., subprocess.CompletedProcess[str]]
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -39,9 +41,19 @@ def new_var_dir() -> Path:
 
 
 @pytest.fixture
-def manage() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+def manage() -> Iterator[Manage]:
     """`manage(*words, **environment)` runs `manage.py` as a user would, in a `VAR_DIR` of the
     test's own with its own embedded database."""
+    yield from _installation()
+
+
+@pytest.fixture
+def other_manage() -> Iterator[Manage]:
+    """A second installation, which must not meet the first."""
+    yield from _installation()
+
+
+def _installation() -> Iterator[Manage]:
     var_dir = new_var_dir()
 
     def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -149,7 +149,12 @@ class TransitionAdmin(MembershipPage):
 
     @admin.display(description=_("values that decided"))
     def shown_values(self, row: Transition) -> str:
-        return wording.values_words(row.values, labels=metric_labels()) or EMPTY
+        words = shown.once(
+            row,
+            "_values_words",
+            lambda: wording.values_words(row.values, labels=metric_labels()),
+        )
+        return words or EMPTY
 
 
 def moved_words(row: Any) -> str:

@@ -192,7 +192,7 @@ class TierAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("threshold"))
     def rule(self, tier: Tier) -> SafeString | str:
-        for each in tier.version.document.get("tiers") or ():
-            if each["key"] == tier.key:
-                return rule_html(each.get("rule"), known=names())
-        return EMPTY
+        rules = {each["key"]: each.get("rule") for each in tier.version.document.get("tiers") or ()}
+        if tier.key not in rules:
+            return EMPTY
+        return shown.once(tier, "_rule", lambda: rule_html(rules[tier.key], known=names()))

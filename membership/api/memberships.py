@@ -28,11 +28,14 @@ class Progress(serializers.Serializer[Any]):
 
 class MembershipView(serializers.Serializer[Any]):
     program = serializers.CharField()
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
     tier = serializers.CharField(allow_null=True)
     tier_label = serializers.CharField(allow_null=True)
     since = serializers.DateTimeField(allow_null=True)
     until = serializers.DateTimeField(allow_null=True, help_text="null: held for good")
+    grace_until = serializers.DateTimeField(
+        allow_null=True, help_text="set in the grace period: when the tier is lost at last"
+    )
     progress = Progress(many=True, allow_null=True)
     benefits = serializers.ListField(child=serializers.DictField())
     rewards = serializers.ListField(child=serializers.DictField())
@@ -67,6 +70,7 @@ def _document(view: MemberView) -> dict[str, Any]:
         "tier_label": None if view.tier_label is None else _text(view.tier_label),
         "since": None if view.since is None else view.since.isoformat(),
         "until": None if view.until is None else view.until.isoformat(),
+        "grace_until": None if view.grace_until is None else view.grace_until.isoformat(),
         "progress": None if view.progress is None else [asdict(gap) for gap in view.progress],
         "benefits": [],
         "rewards": [],

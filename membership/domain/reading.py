@@ -21,6 +21,8 @@ PROGRAM_SCOPE = Scope(
     }
 )
 MAX_TIERS = 100
+MAX_TERM_DAYS = 36_525  # a hundred years: all dates stay far inside what every store can hold
+EARLIEST, LATEST = date(1900, 1, 1), date(2200, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,9 @@ def read_version(place: Place, uses: list[Use], *, number: int = 0) -> ProgramVe
     effective_from: date | None = None
     if "effective_from" in fields:
         effective_from = fields["effective_from"].day()
+        if effective_from is not None and not EARLIEST <= effective_from <= LATEST:
+            message = f"Not between {EARLIEST} and {LATEST}."
+            fields["effective_from"].refuse("out_of_range", message)
     _check_lifecycle(fields)
     downgrade: Literal["one_level", "by_value"] = "one_level"
     if "downgrade" in fields:
@@ -122,8 +127,9 @@ def _read_later(place: Place, *, now: str, later: tuple[str, ...]) -> None:
 
 
 def _read_term(place: Place, *, at_least: int) -> Term | None:
+    before = len(place.report.problems)
     fields = place.fields(("years", "months", "days"))
-    if fields is None:
+    if fields is None or len(place.report.problems) > before:
         return None
     highest = {"years": 100, "months": 1_200, "days": 36_500}
     read = {name: child.integer(0, highest[name]) for name, child in fields.items()}
@@ -135,6 +141,9 @@ def _read_term(place: Place, *, at_least: int) -> Term | None:
     term = Term(read.get("years") or 0, read.get("months") or 0, read.get("days") or 0)
     if term == Term() and at_least:
         place.refuse("out_of_range", "At least one day; leave it out to hold a tier for good.")
+        return None
+    if term.years * 365 + term.months * 30 + term.days > MAX_TERM_DAYS:
+        place.refuse("out_of_range", "More than a hundred years; leave it out to hold for good.")
         return None
     return term
 

@@ -22,6 +22,8 @@ from segmentation.services.definitions import lock_definitions
 from .definitions import project_zone
 from .stored_definitions import conflicts, publish, stored_definitions
 
+__all__ = ["Applied", "Source", "apply_document", "apply_documents"]
+
 KIND_ORDER = ("tag", "metric", "layering", "segment", "program")
 
 

@@ -7,8 +7,10 @@ from datetime import datetime
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from membership.domain.lifecycle import rank_in_version
 from membership.domain.programs import Program, ProgramVersion
 from membership.services.definitions import load_definition_set
 from membership.services.tier_changes import MEMBERSHIPS, version_at
@@ -50,6 +52,32 @@ def run_basis(
     running = {program.key for program, _ in effective}
     dormant = tuple(program for program in programs if program.key not in running)
     return RunBasis(catalog, effective, dormant, base, held_after(base), overrides)
+
+
+def ranked_before(basis: RunBasis) -> pa.Table:
+    """The memberships tier leaves read: held tiers with their rank in the version that applies.
+
+    An earlier version may have ranked the same tier otherwise.
+    """
+    versions = {program.key: version for program, version in basis.programs}
+    pairs = pa.table({"program": basis.held["program"], "tier": basis.held["tier"],
+                      "rank": basis.held["rank"]})  # fmt: skip
+    ranks = basis.held["rank"].to_numpy().copy()
+    for pair in pairs.group_by(["program", "tier", "rank"]).aggregate([]).to_pylist():
+        version = versions.get(pair["program"])
+        if version is None:
+            continue
+        now = rank_in_version(version, tier=pair["tier"], rank=pair["rank"])
+        if now != pair["rank"]:
+            same = pc.and_(
+                pc.equal(pairs["program"], pair["program"]),
+                pc.and_(
+                    pc.equal(pairs["tier"], pair["tier"]), pc.equal(pairs["rank"], pair["rank"])
+                ),
+            )
+            ranks[same.to_numpy()] = now
+    position = basis.held.schema.get_field_index("rank")
+    return basis.held.set_column(position, "rank", pa.array(ranks, pa.int64()))
 
 
 _plans: dict[tuple[object, ...], CompiledPlan] = {}

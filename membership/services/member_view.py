@@ -32,8 +32,9 @@ from segmentation.queries import newest_published_run
 class MemberView:
     """One program for one customer. Times are aware, in the program's zone.
 
-    `tier` None: no member. `progress` None: there is no next tier, its rule can't be said in
-    gaps, or no run has looked at the program yet.
+    `tier` None: no member. `grace_until` is set when the term is over and the tier still kept.
+    `progress` None: there is no next tier, its rule can't be said in gaps, or no run has looked at
+    the program yet.
     """
 
     program: str
@@ -42,6 +43,7 @@ class MemberView:
     tier_label: Label | None
     since: datetime | None
     until: datetime | None
+    grace_until: datetime | None
     progress: tuple[Gap, ...] | None
 
 
@@ -107,9 +109,14 @@ def _view(row: ProgramRow, *, held: Membership | None, basis: _Basis | None) -> 
         tier=None if held is None else held.tier,
         tier_label=None if held is None else _tier_label(held.tier, program, version),
         since=None if held is None else held.since.astimezone(zone),
-        until=None if held is None or held.until is None else held.until.astimezone(zone),
+        until=None if held is None else _local(held.until, zone),
+        grace_until=None if held is None else _local(held.grace_until, zone),
         progress=None if basis is None or version is None else _gaps(version, held, basis),
     )
+
+
+def _local(instant: datetime | None, zone: ZoneInfo) -> datetime | None:
+    return None if instant is None else instant.astimezone(zone)
 
 
 def _tier_label(key: str, program: Program | None, version: ProgramVersion | None) -> Label:

@@ -53,7 +53,7 @@ def check_parity(
         return Parity(0, [])
     chosen = random.Random(seed).sample(range(len(ordinals)), min(sample, len(ordinals)))  # noqa: S311
     wanted = sorted(int(ordinals[position]) for position in chosen)
-    rows = duck.execute(
+    rows = duck.sql(
         f"SELECT * FROM verdicts WHERE ordinal IN ({', '.join(map(str, wanted))})"
     ).to_arrow_table()
     customers = dict(Customer.objects.filter(ordinal__in=wanted).values_list("external_id", "pk"))

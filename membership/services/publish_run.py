@@ -59,6 +59,7 @@ def publish(run: Run, result: RunResult, *, status: str, now: datetime) -> None:
         if status == Run.Status.PUBLISHED:
             _apply_changes(run, result.changes)
         for name, value in result.fields.items():
+            Run._meta.get_field(name)  # a misspelt column must not vanish
             setattr(held, name, value)
         held.status = status
         held.stage = ""

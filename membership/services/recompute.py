@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import transaction
 from kombu.exceptions import KombuError
 
-from membership.services.basis import RunBasis, member_columns, plan_for, run_basis
+from membership.services.basis import RunBasis, member_columns, plan_for, ranked_before, run_basis
 from membership.services.definitions import definition_set
 from membership.services.parity import check_parity
 from membership.services.publish_run import RunResult, publish, tier_counts
@@ -145,7 +145,7 @@ def _execute(run: Run, *, clock: Clock) -> None:
                 zone=zone,
                 currency=currency,
                 overrides=basis.overrides,
-                before=basis.held,
+                before=ranked_before(basis),
             )
             runs.note_stage(run, "engine")
             cuts = compute(duck, plan, inputs, watch)
@@ -158,7 +158,7 @@ def _execute(run: Run, *, clock: Clock) -> None:
                 bitmaps = segment_bitmaps(duck, plan.catalog)
                 found_sizes = sizes(duck, plan.catalog)
                 customers = _count(duck)
-                members = duck.execute("SELECT * FROM memberships").to_arrow_table()
+                members = duck.sql("SELECT * FROM memberships").to_arrow_table()
             runs.note_stage(run, "parity")
             with watch.stage("parity"):
                 parity = check_parity(duck, plan, inputs, cuts, basis.programs, seed=run.pk)
@@ -228,5 +228,5 @@ def _scratch_folder(run: Run) -> Path:
 
 
 def _count(duck: duckdb.DuckDBPyConnection) -> int:
-    row = duck.execute("SELECT count(*) FROM verdicts").fetchone()
-    return int(row[0]) if row else 0
+    # fetchone would leave the result unfinished, which this connection does not forgive.
+    return int(duck.execute("SELECT count(*) FROM verdicts").fetchall()[0][0])

@@ -184,7 +184,7 @@ def _program_changes(
         for name in (numerator(key), denominator(key))
         if name == numerator(key) or run.plan.shapes[key].is_fraction
     )
-    found = duck.execute(
+    found = duck.sql(
         "SELECT x.ordinal, d.kind, d.from_tier, d.tier, d.rank, d.since, d.until, d.grace_until,"
         f" d.reasons{selected} FROM due x JOIN decisions d ON {same}"
         " JOIN verdicts v ON v.ordinal = x.ordinal"
@@ -236,7 +236,7 @@ def _ended_programs(duck: duckdb.DuckDBPyConnection, known: set[str]) -> pa.Tabl
     """Whoever is still in a program that is gone leaves it."""
     duck.register("known_programs", pa.table({"program": pa.array(sorted(known), pa.string())}))
     return (
-        duck.execute(
+        duck.sql(
             "SELECT h.ordinal, h.program, NULL::VARCHAR AS tier, NULL::BIGINT AS rank,"
             " NULL::BIGINT AS since, NULL::BIGINT AS until, NULL::BIGINT AS grace_until,"
             " 'exit' AS kind, h.tier AS from_tier, NULL::BIGINT AS version,"

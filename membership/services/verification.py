@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from django.conf import settings
 
-from membership.services.basis import member_columns, plan_for, run_basis
+from membership.services.basis import member_columns, plan_for, ranked_before, run_basis
 from membership.services.tier_changes import TierRun, decide_tiers
 from segmentation.domain.errors import NotFoundError, TierwiseError
 from segmentation.engine import mirror
@@ -64,7 +64,7 @@ def verify_run(run_id: int, *, now: datetime) -> Verification:
                 zone=ZoneInfo(settings.TIME_ZONE),
                 currency=settings.BASE_CURRENCY,
                 overrides=basis.overrides,
-                before=basis.held,
+                before=ranked_before(basis),
             )
             compute(duck, plan, inputs, Stopwatch())
             tier_run = TierRun(plan, plan.catalog.metrics, run.as_of, settings.BASE_CURRENCY)

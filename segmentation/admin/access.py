@@ -19,7 +19,7 @@ from rest_framework_api_key.models import APIKey
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from segmentation.domain.errors import TierwiseError
-from segmentation.models import SCOPES, ApiKey, Installation, MirrorManifest
+from segmentation.models import SCOPES, ApiKey, ApiKeyUse, Installation, MirrorManifest
 from segmentation.services.api_keys import create_api_key, revoke_api_key
 
 from . import shown
@@ -116,6 +116,7 @@ class ApiKeyAdmin(TierwiseAdmin):
         context = {
             **(extra_context or {}),
             "api_key": key,
+            **({"original": key.name} if key else {}),  # the theme links to a row by its pk
             "may_revoke": key is not None and not key.revoked and self.may_revoke(request),
         }
         return super().changeform_view(request, object_id, form_url, context)
@@ -150,6 +151,20 @@ class ApiKeyAdmin(TierwiseAdmin):
         if key.has_expired:
             return shown.badge(_("Expired"), colour="warning")
         return shown.badge(_("In use"), colour="success")
+
+
+@admin.register(ApiKeyUse)
+class ApiKeyUseAdmin(KeysetAdmin):
+    """How busy each key was last; the row is overwritten in each stretch of time."""
+
+    list_display = ("shown_key", "requests")
+    list_display_links = None
+    list_select_related = ("key",)
+    fields = ("shown_key", "requests")
+
+    @admin.display(description=_("API key"))
+    def shown_key(self, use: ApiKeyUse) -> SafeString:
+        return shown.link("segmentation_apikey_change", args=[use.key.prefix], text=use.key.name)
 
 
 if admin.site.is_registered(APIKey):  # the library's own kind of key is not used here

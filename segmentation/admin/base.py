@@ -42,9 +42,24 @@ class TierwiseAdmin(ModelAdmin):
         """Only what a filter of this page declares."""
         declared = [item for item in self.list_filter if isinstance(item, str)]
         declared += [item[0] for item in self.list_filter if isinstance(item, tuple)]
+        declared += [
+            str(item.parameter_name)
+            for item in self.list_filter
+            if isinstance(item, type) and issubclass(item, admin.SimpleListFilter)
+        ]
         if self.date_hierarchy:
             declared.append(self.date_hierarchy)
         return any(lookup == name or lookup.startswith(f"{name}__") for name in declared)
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Any:
+        """Read once a request: pages ask for it before the theme does."""
+        kept = request.__dict__.setdefault("_kept_objects", {})
+        key = (self.model, object_id, from_field)
+        if key not in kept:
+            kept[key] = super().get_object(request, object_id, from_field)
+        return kept[key]
 
     def _get_obj_does_not_exist_redirect(
         self, request: HttpRequest, opts: Any, object_id: str

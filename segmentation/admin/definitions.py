@@ -191,6 +191,9 @@ class MetricAdmin(DefinitionAdmin):
 
     @admin.display(description=_("interval at the newest run"))
     def interval(self, metric: Metric) -> str:
+        return shown.once(metric, "_interval", lambda: self._interval(metric))
+
+    def _interval(self, metric: Metric) -> str:
         window, run = metric.document.get("window"), newest_published_run()
         if not window or run is None:
             return EMPTY
@@ -273,7 +276,10 @@ class SegmentAdmin(DefinitionAdmin):
 
     @admin.display(description=_("rule"))
     def rule(self, segment: Segment) -> SafeString:
-        return wording.rule_html(segment.document.get("rule"), known=wording.names())
+        rule = segment.document.get("rule")
+        return shown.once(
+            segment, "_rule_words", lambda: wording.rule_html(rule, known=wording.names())
+        )
 
     def panels(self, definition: Any, *, request: HttpRequest) -> tuple[shown.Table, ...]:
         results = (

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.template.loader import render_to_string
@@ -22,6 +22,8 @@ from segmentation.domain.values import currency_decimals
 from segmentation.models import Run
 
 from .base import EMPTY
+
+_Shown = TypeVar("_Shown")
 
 RUN_COLOURS: dict[str, str] = {
     Run.Status.QUEUED: "info",
@@ -45,6 +47,14 @@ class Table:
     note: str | Promise = ""
     more: tuple[str, str | Promise] | None = None  # address and words of a link to all of them
     numeric: frozenset[int] = field(default_factory=frozenset)  # columns aligned to the right
+
+
+def once(row: Any, name: str, make: Callable[[], _Shown]) -> _Shown:
+    """What `make` gives, worked out once a row: the theme asks for a read-only field repeatedly."""
+    if name not in row.__dict__:
+        row.__dict__[name] = make()
+    found: _Shown = row.__dict__[name]
+    return found
 
 
 def count(number: int | None) -> str:

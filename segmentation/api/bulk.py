@@ -115,7 +115,7 @@ def _batch(request: Request) -> _Batch:
         problems.append(Problem("/atomic", "wrong_type", _("Write true or false.")))
     if problems or not isinstance(rows, list):
         raise TierwiseError(_("The batch was not read."), problems=tuple(problems))
-    return _Batch(rows, atomic=atomic or asked == "true")
+    return _Batch(rows, atomic=atomic is True or asked == "true")
 
 
 BULK_VIEWS: dict[str, type[BulkView]] = {

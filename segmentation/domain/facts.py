@@ -173,7 +173,7 @@ def group_problem(group: str, *, groups: Mapping[str, ImportedGroup]) -> tuple[s
     """Why nothing may be recorded in this tag group, as code and sentence; None if it may."""
     known = groups.get(group)
     if known is None:
-        return "unknown_group", f"There is no tag group {group}; define it first."
+        return "unknown_group", f"There is no tag group {group!r}; define it first."
     if known.is_derived:
         return "derived_group", f"Tag group {group} comes from its rules and can't be imported."
     return None

@@ -59,9 +59,7 @@ def over_refunds(
         room = orders.get(claim.order)
         if room is not None and not _grows_not(claim, current):
             others = [
-                other
-                for key, other in of_order[claim.order].items()
-                if key != claim.refund_id
+                other for key, other in of_order[claim.order].items() if key != claim.refund_id
             ]
             if not _fits(claim, others, room):
                 refused.append(sequence)

@@ -81,7 +81,7 @@ def compute(
 
 def verdict_chunks(duck: duckdb.DuckDBPyConnection, columns: str = "*") -> Iterator[pa.Table]:
     """Rows of `verdicts`, some at a time."""
-    reader = duck.execute(f"SELECT {columns} FROM verdicts").to_arrow_reader(CHUNK)
+    reader = duck.sql(f"SELECT {columns} FROM verdicts").to_arrow_reader(CHUNK)
     for batch in reader:
         yield pa.Table.from_batches([batch])
 

@@ -97,8 +97,8 @@ def _of_fractions(
 
 
 def _scalar(duck: duckdb.DuckDBPyConnection, sql: str) -> int:
-    row = duck.execute(sql).fetchone()
-    return int(row[0]) if row else 0
+    # fetchone would leave the result unfinished, which this connection does not forgive.
+    return int(duck.execute(sql).fetchall()[0][0])
 
 
 def _quoted(name: str) -> str:

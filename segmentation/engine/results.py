@@ -18,7 +18,7 @@ from pyroaring import BitMap
 from segmentation.domain.definitions import Catalog
 
 from .bitmaps import bitmap_of
-from .compute import verdict_chunks
+from .compute import CHUNK, verdict_chunks
 from .hashes import customer_hashes, overall_hash
 from .mirror_files import fsync_path
 from .plan import CompiledPlan
@@ -95,9 +95,9 @@ def write_hashes(
         row[0] for row in duck.execute(f"SELECT column_name FROM (DESCRIBE {extra})").fetchall()
     ]
     added = "".join(f", e.{_quoted(name)}" for name in names if name != "ordinal")
-    reader = duck.execute(
+    reader = duck.sql(
         f"SELECT v.*{added} FROM verdicts v LEFT JOIN {extra} e ON e.ordinal = v.ordinal"
-    ).to_arrow_reader(500_000)
+    ).to_arrow_reader(CHUNK)
     for batch in reader:
         table = pa.Table.from_batches([batch])
         ids += table["external_id"].to_pylist()
@@ -139,8 +139,8 @@ def _counted(duck: duckdb.DuckDBPyConnection, expression: str) -> Counter[str]:
 
 
 def _count(duck: duckdb.DuckDBPyConnection, sql: str) -> int:
-    row = duck.execute(sql).fetchone()
-    return int(row[0]) if row else 0
+    # fetchone would leave the result unfinished, which this connection does not forgive.
+    return int(duck.execute(sql).fetchall()[0][0])
 
 
 def _quoted(name: str) -> str:

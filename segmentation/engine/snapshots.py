@@ -104,7 +104,7 @@ def _identities(run: Run) -> Iterator[tuple[int, str]]:
 def _select(path: Path, where: str, values: list[object], *, columns: str) -> list[dict[str, Any]]:
     with open_duckdb() as duck:
         quoted = str(path).replace("'", "''")
-        table = duck.execute(
-            f"SELECT {columns} FROM read_parquet('{quoted}') WHERE {where}", values
+        table = duck.sql(
+            f"SELECT {columns} FROM read_parquet('{quoted}') WHERE {where}", params=values
         ).to_arrow_table()
     return table.to_pylist()

@@ -54,6 +54,9 @@ class Run(models.Model):
     cuts = models.JSONField(
         _("cut points"), default=dict
     )  # layering -> [[numerator, denominator], ...], frozen
+    parity_checked = models.PositiveIntegerField(_("checked by the oracle"), default=0)
+    # Where the oracle disagreed: [{customer_id, subject, oracle, engine}].
+    parity_mismatches = models.JSONField(_("oracle disagreements"), default=list)
     seconds = models.JSONField(_("seconds per stage"), default=dict)  # stage -> seconds, disjoint
     stage = models.CharField(_("stage"), max_length=32, blank=True)
     error = models.TextField(_("error"), blank=True)

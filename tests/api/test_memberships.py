@@ -137,6 +137,7 @@ def test_a_member_sees_tier_dates_and_the_way_up(caller: Caller) -> None:
             "tier_label": "Silver",
             "since": "2017-07-01T02:00:00+08:00",
             "until": "2018-07-01T00:00:00+08:00",
+            "grace_until": None,
             "progress": [
                 {
                     "metric": "spend_180d",
@@ -155,6 +156,7 @@ def test_a_member_sees_tier_dates_and_the_way_up(caller: Caller) -> None:
             "tier_label": None,
             "since": None,
             "until": None,
+            "grace_until": None,
             "progress": [{"metric": "orders_ever", "need": "5", "have": "3", "missing": "2"}],
             "benefits": [],
             "rewards": [],
@@ -176,6 +178,12 @@ def test_dates_are_the_programs_and_for_good_is_null(caller: Caller) -> None:
         "2018-07-01T00:00:00-04:00",
     )
     assert client.get("/api/v1/customers/C2/memberships").json()[0]["until"] is None
+    Membership.objects.update(grace_until=datetime(2018, 7, 31, 4, tzinfo=UTC))
+    kept = client.get("/api/v1/customers/C1/memberships").json()[0]
+    assert (kept["until"], kept["grace_until"]) == (
+        "2018-07-01T00:00:00-04:00",
+        "2018-07-31T00:00:00-04:00",
+    )
 
 
 @pytest.mark.usefixtures("values")

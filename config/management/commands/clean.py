@@ -9,7 +9,22 @@ from django.core.management.base import BaseCommand
 from config.supervisor import stop_running
 
 # What we make in VAR_DIR; a file of somebody else's there stays.
-_OURS = ["beat", "broker", "mirror", "postgres", "postgres.lock", "postgres.users", "runs", "secrets", "services", "static", "spill", "exports", "jobs", "demo"]
+_OURS = [
+    "beat",
+    "broker",
+    "mirror",
+    "postgres",
+    "postgres.lock",
+    "postgres.users",
+    "runs",
+    "secrets",
+    "services",
+    "static",
+    "spill",
+    "exports",
+    "jobs",
+    "demo",
+]
 
 
 class Command(BaseCommand):
@@ -22,7 +37,8 @@ class Command(BaseCommand):
             return
         if settings.EMBEDDED is not None:
             settings.EMBEDDED.remove()
-        for path in [*(settings.VAR_DIR / name for name in _OURS), *settings.VAR_DIR.glob("former-*")]:
+        ours = [settings.VAR_DIR / name for name in _OURS]
+        for path in [*ours, *settings.VAR_DIR.glob("former-*")]:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:

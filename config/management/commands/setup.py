@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
-from config.setup import Wanted, set_up
+from config.setup import set_up
 
 
 class Command(BaseCommand):
@@ -23,12 +23,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        wanted = Wanted(
-            time_zone=settings.WANTED_TIME_ZONE,
-            base_currency=settings.WANTED_BASE_CURRENCY,
-            clock_start=settings.WANTED_CLOCK_START,
-        )
-        found = set_up(wanted, replace_unused=options["replace_unused"])
+        found = set_up(settings.WANTED, replace_unused=options["replace_unused"])
         if options["verbosity"] > 0:
             clock = f", clock from {found.clock_start.isoformat()}" if found.clock_start else ""
             self.stdout.write(f"Database ready: {found.time_zone}, {found.base_currency}{clock}")

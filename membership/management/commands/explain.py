@@ -10,8 +10,7 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 
 from membership.services.explain import explain
-from segmentation.domain.errors import TierwiseError
-from segmentation.domain.facts_values import CellRefused, read_time
+from segmentation.management.arguments import instant
 from segmentation.management.base import ContractCommand
 from segmentation.queries import run_answering
 
@@ -26,12 +25,8 @@ class Command(ContractCommand):
 
     def answer(self, **options: Any) -> Mapping[str, Any]:
         zone = ZoneInfo(settings.TIME_ZONE)
-        as_of = None
-        if options["as_of"] is not None:
-            try:
-                as_of = read_time(options["as_of"], zone=zone)
-            except CellRefused as refused:
-                raise TierwiseError(f"--as-of: {refused}") from refused
+        wanted = options["as_of"]
+        as_of = None if wanted is None else instant(wanted, path="/as_of")
         return explain(
             options["external_id"],
             subject=options["subject"],

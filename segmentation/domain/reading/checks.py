@@ -49,6 +49,8 @@ class Candidate:
     retired: Collection[Ref]
     tiers: Mapping[str, tuple[str, ...] | None]
     graph: Graph = field(init=False)
+    # Without programs: a `tier` leaf reads what was before the run.
+    evaluated: Graph = field(init=False)
     _chains: dict[Ref, dict[Ref, tuple[Ref, ...]]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -57,11 +59,8 @@ class Candidate:
             for ref, entry in self.entries.items()
         }
         object.__setattr__(self, "graph", graph)
-
-    @property
-    def evaluated(self) -> Graph:
-        """The graph without programs: a `tier` leaf reads what was before the run."""
-        return {ref: used for ref, used in self.graph.items() if ref.kind != "program"}
+        evaluated = {ref: used for ref, used in graph.items() if ref.kind != "program"}
+        object.__setattr__(self, "evaluated", evaluated)
 
     def reach(self, ref: Ref) -> Mapping[Ref, tuple[Ref, ...]]:
         """Everything below `ref` and itself, with chains from it; never through a program."""

@@ -102,7 +102,7 @@ def _parse(text: str, name: str) -> _Parsed:
 
 def _parse_json(text: str) -> _Parsed:
     def refuse_constant(constant: str) -> Any:
-        raise _Unreadable("syntax", f"{constant} is no number.")
+        raise json.JSONDecodeError(f"{constant} is no number", text, 0)
 
     def typed(value: Any) -> _Parsed:
         if isinstance(value, _Pairs | Scalar):
@@ -216,10 +216,12 @@ def _without_repeats(
     if depth > MAX_DEPTH:
         raise _Unreadable("too_deep", f"Nested deeper than {MAX_DEPTH} levels.")
     if isinstance(parsed, Scalar):
+        _check_characters(parsed.text)
         return parsed
     if isinstance(parsed, _Pairs):
         mapping: dict[str, Raw] = {}
         for key, child in parsed:
+            _check_characters(key)
             where = pointer(path, key)
             raw = _without_repeats(child, where, report, count, depth + 1)
             if key in mapping:
@@ -233,3 +235,9 @@ def _without_repeats(
         _without_repeats(child, pointer(path, position), report, count, depth + 1)
         for position, child in enumerate(parsed)
     ]
+
+
+def _check_characters(text: str) -> None:
+    """An escape can spell half a character, which can be neither stored nor printed."""
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise _Unreadable("syntax", "An escape like \\ud800 without its second half.")

@@ -40,7 +40,8 @@ FACT_KEYS = (
     "source", "aggregate", "window", "time", "matured_days", "filter", "type",
 )  # fmt: skip
 COMMON_KEYS = ("key", "label", "unit", "value_kind", "retired")
-MAX_DAYS = 36_500
+MAX_DAYS = 36_500  # every limit of a window is a hundred years
+MAX_OFFSETS = {"year": 100, "quarter": 400, "month": 1_200}
 MAX_TERMS = 100
 
 
@@ -234,7 +235,7 @@ def read_window(place: Place) -> Window | None:
             "unknown_key", f'"to_now" is only for days and months; {kind} always reach the instant.'
         )
     if "offset" in fields:
-        offset = fields["offset"].integer(-1_200, 0) or 0
+        offset = fields["offset"].integer(-MAX_OFFSETS.get(calendar or "", 1_200), 0) or 0
         if kind != "calendar":
             fields["offset"].refuse("unknown_key", '"offset" is only for calendar windows.')
     if len(place.report.problems) > before or to_now is None:

@@ -24,7 +24,10 @@ class Command(ContractCommand):
         parser.add_argument("kind", metavar="KIND", help=", ".join(FACT_KINDS))
         parser.add_argument("file", metavar="FILE", type=Path, help=".csv, .csv.gz or .parquet")
         parser.add_argument(
-            "--rejects", metavar="FILE", type=Path, help="write rejected rows there, with the reason"
+            "--rejects",
+            metavar="FILE",
+            type=Path,
+            help="write rejected rows there, with the reason",
         )
         parser.add_argument(
             "--strict", action="store_true", help="reject rows of unknown customers"

@@ -54,3 +54,19 @@ def text_array(values: list[str | None] | tuple[str, ...]) -> pa.StringArray:
     """Texts as one array, empty texts as null."""
     array = pa.array(values, pa.string())
     return pa.compute.if_else(pa.compute.equal(array, ""), pa.scalar(None, pa.string()), array)
+
+
+class RowRefusals:
+    """The first reason of each row that has one."""
+
+    def __init__(self, rows: int) -> None:
+        self.good = np.ones(rows, bool)
+        self.reasons: dict[int, tuple[str, str]] = {}
+
+    def add(self, index: int, code: str, message: str) -> None:
+        self.good[index] = False
+        self.reasons.setdefault(index, (code, message))
+
+    def add_all(self, mask: Mask, code: str, message: str) -> None:
+        for index in np.flatnonzero(mask).tolist():
+            self.add(index, code, message)

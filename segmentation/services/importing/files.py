@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -74,25 +75,34 @@ def _open_csv(
     if not lower.endswith((".csv", ".csv.gz")):
         raise _refused("unknown_format", "Files end in .csv, .csv.gz or .parquet.")
 
-    def body() -> tuple[list[str], Iterator[csv_files.Record]]:
-        source.seek(0)
-        plain = gzip.GzipFile(fileobj=source) if lower.endswith(".gz") else source
-        text = io.TextIOWrapper(_KeptOpen(plain), encoding="utf-8-sig", newline="")
-        records = csv_files.records(text)
-        first = next(records, None)
-        if first is None:
-            raise _refused("empty_file", f"{path.name} is empty.")
-        if first.problem is not None:
-            raise _refused("bad_csv", f"The header of {path.name} is not CSV.")
-        return first.cells, records
+    is_packed = lower.endswith(".gz")
 
-    header, _ = body()
+    def records() -> Iterator[csv_files.Record]:
+        # A second handle on the same open file: a file replaced meanwhile is not read.
+        with os.fdopen(os.dup(source.fileno()), "rb") as plain:
+            plain.seek(0)
+            unpacked = gzip.GzipFile(fileobj=plain) if is_packed else plain
+            with io.TextIOWrapper(unpacked, encoding="utf-8-sig", newline="") as text:
+                yield from csv_files.records(text)
+
+    def body() -> Iterator[csv_files.Record]:
+        found = records()
+        next(found)
+        return found
+
+    with closing(records()) as found:
+        first = next(found, None)
+    if first is None:
+        raise _refused("empty_file", f"{path.name} is empty.")
+    if first.problem is not None:
+        raise _refused("bad_csv", f"The header of {path.name} is not CSV.")
+    header = first.cells
     _refuse_problems(header_problems(header, kind=kind, groups=groups), path)
     return FactFile(
         header=tuple(header),
-        chunks=lambda: csv_files.chunks(body()[1], header=header),
-        raw=lambda: ((record.line, record.raw) for record in body()[1]),
-        position=source.tell,
+        chunks=lambda: csv_files.chunks(body(), header=header),
+        raw=lambda: ((record.line, record.raw) for record in body()),
+        position=lambda: os.lseek(source.fileno(), 0, os.SEEK_CUR),
         size=path.stat().st_size,
     )
 
@@ -114,19 +124,9 @@ def _open_parquet(
         header=tuple(names),
         chunks=lambda: parquet_files.chunks(file, kind=kind),
         raw=lambda: parquet_files.raw_rows(file, kind=kind),
-        position=source.tell,
+        position=lambda: os.lseek(source.fileno(), 0, os.SEEK_CUR),
         size=path.stat().st_size,
     )
-
-
-class _KeptOpen(io.BufferedReader):
-    """Text wrappers close what they wrap when they go; the file is read a second time."""
-
-    def __init__(self, raw: BinaryIO | gzip.GzipFile) -> None:
-        super().__init__(raw, buffer_size=1 << 20)  # type: ignore[arg-type]
-
-    def close(self) -> None:
-        """Left to the owner of the file."""
 
 
 def _refuse_problems(problems: tuple[Problem, ...], path: Path) -> None:

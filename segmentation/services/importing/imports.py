@@ -94,9 +94,7 @@ def _record(
             copy_refusals(staged.refused)
             rows += chunk.read
             on_progress(Progress(rows, min(file.position() / max(file.size, 1), 1.0)))
-        recorded = record_staged(
-            reading, sent=sent, tag_columns=tags, strict=strict, author=author
-        )
+        recorded = record_staged(reading, sent=sent, tag_columns=tags, strict=strict, author=author)
         if rejects_file is not None:
             rejects_file.write(file)
     return recorded.counts

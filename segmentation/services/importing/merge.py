@@ -116,9 +116,7 @@ class Merge:
 
     def outcome_by_row(self) -> dict[int, str]:
         """The outcome of each staged row, by sequence number. For the few rows of an API call."""
-        return dict(
-            fetch(f"SELECT s.sequence, {self._OUTCOME} FROM import_rows s{self._JOINED}")
-        )
+        return dict(fetch(f"SELECT s.sequence, {self._OUTCOME} FROM import_rows s{self._JOINED}"))
 
     def keep_last_rows(self) -> None:
         """Only the last row of each key is written."""
@@ -144,7 +142,9 @@ class Merge:
             if self._is_sent(assigned) != "FALSE":
                 default = assigned.default
                 columns.append(assigned)
-                values.append(f"COALESCE({assigned.value}, {default})" if default else assigned.value)
+                values.append(
+                    f"COALESCE({assigned.value}, {default})" if default else assigned.value
+                )
             elif assigned.default:
                 columns.append(assigned)
                 values.append(assigned.default)

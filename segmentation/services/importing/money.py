@@ -29,6 +29,10 @@ def settle_order_currencies(kind: FactKind, *, base_currency: str, sent: Sent) -
             f" AND o.currency <> {base} AND ((NOT ({currency}) AND s.currency IS NULL)"
             f" OR (s.currency = o.currency AND NOT ({rate})))"
         )
+    if not fetch(
+        f"SELECT FROM import_rows WHERE loose OR currency <> {base} OR rate IS NOT NULL LIMIT 1"
+    ):
+        return  # everything in the base currency
     reject_where(
         "rate_missing",
         f"SELECT sequence FROM import_rows WHERE currency <> {base} AND rate IS NULL",
@@ -37,7 +41,9 @@ def settle_order_currencies(kind: FactKind, *, base_currency: str, sent: Sent) -
         "bad_rate",
         f"SELECT sequence FROM import_rows WHERE COALESCE(currency, {base}) = {base} AND rate <> 1",
     )
-    run(f"UPDATE import_rows SET rate = NULL WHERE COALESCE(currency, {base}) = {base} AND rate = 1")
+    run(
+        f"UPDATE import_rows SET rate = NULL WHERE COALESCE(currency, {base}) = {base} AND rate = 1"
+    )
     doubtful = f"(s.loose OR s.currency <> {base})"
     currencies = fetch(f"SELECT DISTINCT currency FROM import_rows s WHERE {doubtful}")
     if currencies:

@@ -153,6 +153,4 @@ def _write(
         tag_writes.remove_superseded(exclusive, batch=batch)
     merge.insert(batch=batch.pk, also=(customers.ORDINAL,) if kind == "customers" else ())
     if tag_columns:
-        tag_writes.write_cells(
-            tag_columns, sent=sent, now=author.now, batch=author.batch("tags")
-        )
+        tag_writes.write_cells(tag_columns, sent=sent, now=author.now, batch=author.batch("tags"))

@@ -140,7 +140,9 @@ def _record(
 
 def _id(row: Mapping[str, object], kind: FactKind) -> str | None:
     parts = [row.get(name) for name in kind.key]
-    return None if any(part in (None, "") for part in parts) else "/".join(map(str, parts))
+    if any(part is None or part == "" for part in parts):
+        return None
+    return "/".join(map(str, parts)).encode(errors="backslashreplace").decode()
 
 
 def _result(index: int, id_: str | None, outcome: Status | Refusal) -> RowResult:

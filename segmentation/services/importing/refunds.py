@@ -104,9 +104,7 @@ def _refused_of(orders: list[int], *, base_currency: str) -> list[int]:
 _Scale = tuple[Decimal, int]  # rate, decimals of the order's currency
 
 
-def _rooms(
-    chosen: str, *, base_currency: str
-) -> tuple[dict[int, OrderRoom], dict[int, _Scale]]:
+def _rooms(chosen: str, *, base_currency: str) -> tuple[dict[int, OrderRoom], dict[int, _Scale]]:
     lines: defaultdict[int, dict[int, Decimal]] = defaultdict(dict)
     for order, line_no, amount in fetch(
         "SELECT order_id, line_no, amount FROM segmentation_orderline"

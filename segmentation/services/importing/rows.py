@@ -34,7 +34,11 @@ def row_cells(
 
 
 def _cell(name: str, type_: ColumnType, value: object) -> str | None:
-    if value is None or isinstance(value, str):
+    if value is None:
+        return None
+    if isinstance(value, str):
+        if not value.isascii():
+            _refuse_half_characters(name, value)
         return value
     if isinstance(value, bool):
         if type_ == "boolean":
@@ -48,9 +52,18 @@ def _cell(name: str, type_: ColumnType, value: object) -> str | None:
     elif type_ == "json" and isinstance(value, Mapping):
         return _json(name, value)
     elif type_ == "tags" and isinstance(value, Sequence):
-        if all(isinstance(item, str) and SEPARATOR not in item for item in value):
-            return SEPARATOR.join(value)
+        values = [item for item in value if isinstance(item, str) and SEPARATOR not in item]
+        if len(values) == len(value):
+            return SEPARATOR.join(values)
     raise CellRefused("bad_type", f"{name}: not a {type(value).__name__} here.")
+
+
+def _refuse_half_characters(name: str, text: str) -> None:
+    """JSON escapes can spell halves of surrogate pairs, which no column of text can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise CellRefused("bad_text", f"{name}: Half a surrogate pair is no text.") from None
 
 
 def _digits(name: str, number: Decimal) -> str:

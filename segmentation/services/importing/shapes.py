@@ -64,8 +64,7 @@ def converted(column: str, *, rate: str, base_currency: str) -> str:
     """A staged amount in the base currency, rounded half-up once."""
     decimals = currency_decimals(base_currency)
     return (
-        f"CASE WHEN {rate} IS NULL THEN s.{column}"
-        f" ELSE round(s.{column} * {rate}, {decimals}) END"
+        f"CASE WHEN {rate} IS NULL THEN s.{column} ELSE round(s.{column} * {rate}, {decimals}) END"
     )
 
 
@@ -105,8 +104,7 @@ def shape_of(
                 joins=_ORDER_JOIN,
                 match="t.order_id = p.id AND t.line_no = s.line_no",
                 fixed=(Assigned("order_id", "p.id"), Assigned("line_no", "s.line_no")),
-                assigned=money
-                + _as_sent("sku", "category", "quantity", "is_durable", "qualifies"),
+                assigned=money + _as_sent("sku", "category", "quantity", "is_durable", "qualifies"),
             )
         case "refunds":
             return Shape(

@@ -110,12 +110,8 @@ def copy_rows(rows: StagedRows, *, sent: Sent) -> None:
         return
     if sent.by_bit and rows.given is not None:
         table = table.append_column("given", _bits(rows.given, sent.by_bit))
-    buffer = io.BytesIO()
-    pyarrow.csv.write_csv(table, buffer, _WRITE_OPTIONS)
     names = ", ".join(quoted(name) for name in table.column_names)
-    with connection.cursor() as cursor:
-        with cursor.copy(f"COPY import_rows ({names}) FROM STDIN (FORMAT csv)") as copy:
-            copy.write(buffer.getbuffer())
+    _copy(table, f"import_rows ({names})")
 
 
 def _bits(given: Mapping[str, Mask], names: tuple[str, ...]) -> pa.Array:
@@ -133,11 +129,17 @@ def copy_refusals(refused: Iterable[Refusal]) -> None:
         }
     )
     if table.num_rows:
-        buffer = io.BytesIO()
-        pyarrow.csv.write_csv(table, buffer, _WRITE_OPTIONS)
-        with connection.cursor() as cursor:
-            with cursor.copy("COPY import_rejects FROM STDIN (FORMAT csv)") as copy:
-                copy.write(buffer.getbuffer())
+        _copy(table, "import_rejects")
+
+
+def _copy(table: pa.Table, target: str) -> None:
+    buffer = io.BytesIO()
+    pyarrow.csv.write_csv(table, buffer, _WRITE_OPTIONS)
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(f"COPY {target} FROM STDIN (FORMAT csv)") as copy,
+    ):
+        copy.write(buffer.getbuffer())
 
 
 def reject_where(code: str, query: str) -> int:

@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 
 from .chunks import Mask
 
-_FIRST_YEAR, _LAST_YEAR = 1900, 2099
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _DAY = (
     r"(?:19|20)[0-9]{2}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
     r"|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
@@ -41,9 +42,8 @@ def instants(texts: pa.StringArray, *, zone: ZoneInfo) -> tuple[Micros, Mask]:
     found = np.zeros(len(texts), bool)
     wall = _mask(texts, _WALL)
     if wall.any():
-        walls = _parsed(texts, wall, pa.timestamp("us"))
-        utc, exists = from_wall(walls, zone=zone)
-        micros[wall], found[wall] = utc[wall], exists[wall]
+        walls = _parsed(texts, wall, pa.timestamp("us"))[wall]
+        micros[wall], found[wall] = from_wall(walls, zone=zone)
     if wall.sum() + texts.null_count < len(texts):
         offset = _mask(texts, _WITH_OFFSET)
         if offset.any():
@@ -54,17 +54,20 @@ def instants(texts: pa.StringArray, *, zone: ZoneInfo) -> tuple[Micros, Mask]:
 
 def _mask(texts: pa.StringArray, pattern: str) -> Mask:
     matches = pc.fill_null(pc.match_substring_regex(texts, pattern), False)
-    return matches.to_numpy(zero_copy_only=False)
+    mask: Mask = matches.to_numpy(zero_copy_only=False)
+    return mask
 
 
 def _parsed(texts: pa.StringArray, mask: Mask, type_: pa.DataType) -> Micros:
     chosen = texts if mask.all() else pc.if_else(pa.array(mask), texts, None)
-    return chosen.cast(type_).cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+    micros: Micros = chosen.cast(type_).cast(pa.int64()).fill_null(0).to_numpy()
+    return micros
 
 
 def from_wall(walls: Micros, *, zone: ZoneInfo) -> tuple[Micros, Mask]:
     """Wall times (microseconds as if UTC) as instants; of two the earlier. False where none is."""
-    changes, offsets = _transitions(zone)
+    years = walls.astype("datetime64[us]").astype("datetime64[Y]").astype(int) + 1970
+    changes, offsets = _transitions(zone, int(years.min()), int(years.max()))
     # The clock shows the old offset up to the change; a repeated hour is read the first time.
     boundaries = changes + offsets[:-1]
     index = np.searchsorted(boundaries, walls, side="right")
@@ -75,31 +78,48 @@ def from_wall(walls: Micros, *, zone: ZoneInfo) -> tuple[Micros, Mask]:
     return instants_, exists
 
 
-@lru_cache(maxsize=8)
-def _transitions(zone: ZoneInfo) -> tuple[Micros, Micros]:
-    """The instants at which the zone's offset changes, and the offsets: one more than changes.
+@lru_cache(maxsize=64)
+def _transitions(zone: ZoneInfo, first_year: int, last_year: int) -> tuple[Micros, Micros]:
+    """The instants at which the zone's offset changes in these years and a few days around, and
+    the offsets: one more than changes."""
+    first = _noon(first_year - 1, 12, 25)
+    offsets = [_offset(first, zone)]
+    changes = []
+    for year in range(first_year - 1, last_year + 2):
+        for change, offset in _changes(zone, year):
+            if change > (first - _EPOCH) // _MICROSECOND:
+                changes.append(change)
+                offsets.append(offset)
+    return np.array(changes, np.int64), np.array(offsets, np.int64)
 
-    Found by looking at every noon from 1899 to 2101, so a zone that changed twice within a day
-    is not served; the tz database has none.
+
+@lru_cache(maxsize=1024)
+def _changes(zone: ZoneInfo, year: int) -> tuple[tuple[int, int], ...]:
+    """The changes from noon of New Year's Day to the next, each with the new offset.
+
+    Found by looking at every noon, so a zone that changed twice within a day is not served; the
+    tz database has none.
     """
-    day = datetime(_FIRST_YEAR - 1, 1, 1, 12, tzinfo=UTC)
-    end = datetime(_LAST_YEAR + 2, 1, 1, tzinfo=UTC)
+    day, end = _noon(year, 1, 1), _noon(year + 1, 1, 1)
     offset = _offset(day, zone)
-    changes, offsets = [], [offset]
+    found = []
     while day < end:
         following = day + timedelta(days=1)
         new = _offset(following, zone)
         if new != offset:
-            changes.append(_change(day, following, zone))
-            offsets.append(new)
+            found.append((_change(day, following, zone), new))
             offset = new
         day = following
-    return np.array(changes, np.int64), np.array(offsets, np.int64)
+    return tuple(found)
+
+
+def _noon(year: int, month: int, day: int) -> datetime:
+    return datetime(year, month, day, 12, tzinfo=UTC)
 
 
 def _offset(instant: datetime, zone: ZoneInfo) -> int:
     offset = instant.astimezone(zone).utcoffset() or timedelta()
-    return offset // timedelta(microseconds=1)
+    return offset // _MICROSECOND
 
 
 def _change(before: datetime, after: datetime, zone: ZoneInfo) -> int:
@@ -113,5 +133,4 @@ def _change(before: datetime, after: datetime, zone: ZoneInfo) -> int:
             high = middle
         else:
             low = middle
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    return (before + timedelta(seconds=high) - epoch) // timedelta(microseconds=1)
+    return (before + timedelta(seconds=high) - _EPOCH) // _MICROSECOND

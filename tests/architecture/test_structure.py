@@ -1,0 +1,90 @@
+"""What keeps the code base in its shape: import contracts, file length, admin, migrations."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.core.management import call_command
+
+from tests.conftest import REPOSITORY
+
+LONGEST_FILE = 500
+# Rows that are looked at through their run, or through nothing at all: no page of their own.
+WITHOUT_PAGE = frozenset(
+    {
+        "segmentation.FactVersion",
+        "segmentation.DefinitionSet",
+        "segmentation.MirrorManifest",
+        "segmentation.SegmentResult",
+        "segmentation.RunCount",
+        "segmentation.CustomerTag",
+        "segmentation.Objection",
+    }
+)
+
+
+def _sources() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        check=False,
+    )
+    if listed.returncode == 0:
+        names = listed.stdout.decode().split("\0")
+        found = [REPOSITORY / name for name in names if name.endswith(".py")]
+    else:  # a release without its repository
+        found = [
+            path
+            for path in REPOSITORY.rglob("*.py")
+            if not any(part.startswith(".") for part in path.relative_to(REPOSITORY).parts)
+        ]
+    return [path for path in found if path.is_file() and "migrations" not in path.parts]
+
+
+def test_import_contracts() -> None:
+    """config -> membership -> segmentation, and the layers inside each app."""
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+
+
+def test_files_stay_short() -> None:
+    long = {
+        str(path.relative_to(REPOSITORY)): count
+        for path in _sources()
+        if (count := len(path.read_text().splitlines())) > LONGEST_FILE
+    }
+    assert long == {}
+
+
+def test_every_model_has_its_page() -> None:
+    missing = [
+        model._meta.label
+        for app in ("segmentation", "membership")
+        for model in apps.get_app_config(app).get_models()
+        if not admin.site.is_registered(model)
+        and model._meta.label not in WITHOUT_PAGE
+        and not model.__name__.endswith("Event")  # history, shown on the page of its model
+    ]
+    assert missing == []
+
+
+@pytest.mark.django_db
+def test_migrations_are_complete() -> None:
+    answer = StringIO()
+    try:
+        call_command("makemigrations", check=True, dry_run=True, stdout=answer, stderr=answer)
+    except SystemExit:
+        pytest.fail(answer.getvalue())

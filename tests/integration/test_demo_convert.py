@@ -1,0 +1,87 @@
+"""From the source package's tables to fact files: exact, in order, or not at all."""
+
+from __future__ import annotations
+
+import gzip
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from demo.convert import convert
+
+MEMBERS = """household_id,age,income,home_ownership,marital_status,household_size,household_comp,kids_count
+1,65+,35-49K,Homeowner,Married,2,2 Adults No Kids,0
+3,,,,,,,
+"""
+ORDERS = """basket_id,household_id,store_id,ordered_at,lines,units,total,retail_disc,coupon_disc,coupon_match_disc
+20,3,364,2017-01-01 03:30:00,2,3,{total},0.3,0.5,0.05
+10,1,317,2017-01-02 18:33:25,1,0,0.0,0.0,0.0,0.0
+"""
+PRODUCTS = """product_id,manufacturer_id,department,brand,product_category,product_type,package_size
+7,1,GROCERY,National,CHEESE,CHEESE,
+8,1,GROCERY,National,,,
+"""
+
+
+def _source(folder: Path, *, total: str = "0.30", second: float = 0.2) -> Path:
+    (folder / "members.csv").write_text(MEMBERS)
+    with gzip.open(folder / "orders.csv.gz", "wt") as file:
+        file.write(ORDERS.format(total=total))
+    with gzip.open(folder / "products.csv.gz", "wt") as file:
+        file.write(PRODUCTS)
+    lines = {
+        "basket_id": [20, 10, 20],
+        "product_id": [7, 8, 9],
+        "quantity": [1, 0, 2],
+        "sales_value": [0.1, 0.0, second],
+        "retail_disc": [0.1, 0.0, 0.2],
+        "coupon_disc": [0.5, 0.0, 0.0],
+        "coupon_match_disc": [0.05, 0.0, 0.0],
+    }
+    pq.write_table(pa.table(lines), folder / "order_lines.parquet")
+    return folder
+
+
+def test_files_have_the_contracts_columns_and_exact_money(tmp_path: Path) -> None:
+    """0.1 + 0.2 dollars are 0.30; coupon_disc is not subtracted; no value stays no value."""
+    target = tmp_path / "facts"
+    assert convert(_source(tmp_path), target=target) == {
+        "customers": 2,
+        "orders": 2,
+        "order_lines": 3,
+    }
+    assert (target / "customers.csv").read_text().splitlines() == [
+        "customer_id,tag:age,tag:income,tag:home_ownership,tag:household",
+        "1,65+,35-49K,Homeowner,2 Adults No Kids",
+        "3,,,,",
+    ]
+    assert gzip.decompress((target / "orders.csv.gz").read_bytes()).decode().splitlines() == [
+        "order_id,customer_id,placed_at,amount,discount,currency,channel,is_promotion,store_id",
+        "20,3,2017-01-01T03:30:00Z,0.30,0.35,USD,store,true,364",
+        "10,1,2017-01-02T18:33:25Z,0.00,0.00,USD,store,false,317",
+    ]
+    lines = pq.read_table(target / "order_lines.parquet").to_pylist()
+    names = ("order_id", "line_no", "sku", "amount", "category", "quantity", "discount")
+    assert [tuple(line[name] for name in names) for line in lines] == [
+        ("20", 1, "7", Decimal("0.10"), "CHEESE", 1, Decimal("0.15")),
+        ("10", 1, "8", Decimal("0.00"), None, 0, Decimal("0.00")),
+        ("20", 2, "9", Decimal("0.20"), None, 2, Decimal("0.20")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("total", "second", "reason"),
+    [
+        ("0.31", 0.2, "1 orders whose total is not the sum of their lines"),
+        ("0.30", 0.204, "1 lines whose money is no whole number of cents"),
+    ],
+)
+def test_a_source_that_does_not_add_up_is_refused_and_nothing_written(
+    tmp_path: Path, total: str, second: float, reason: str
+) -> None:
+    with pytest.raises(ValueError, match=reason):
+        convert(_source(tmp_path, total=total, second=second), target=tmp_path / "facts")
+    assert not (tmp_path / "facts").exists()

@@ -1,0 +1,271 @@
+"""Runs: what they publish, what they leave alone, and what can be asked of them afterwards."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+
+from membership.models import Membership, Transition
+from segmentation.engine.results import run_folder
+from segmentation.engine.snapshots import read_memberships
+from segmentation.models import (
+    Customer,
+    DefinitionSet,
+    ManualMember,
+    Objection,
+    Run,
+    RunCount,
+    Segment,
+    SegmentResult,
+)
+from tests.fixtures.world import CLUB, World, day
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def world(settings: Any, tmp_path: Path) -> World:
+    settings.TIME_ZONE = "Asia/Shanghai"
+    settings.BASE_CURRENCY = "CNY"
+    settings.VAR_DIR = tmp_path
+    found = World()
+    found.apply(CLUB)
+    return found
+
+
+def told(*words: str) -> dict[str, Any]:
+    """The JSON document of a command."""
+    out = io.StringIO()
+    call_command(*words, "--json", stdout=out)
+    document: dict[str, Any] = json.loads(out.getvalue())
+    return document
+
+
+def test_entry_upgrade_grace_and_exit_over_time(world: World) -> None:
+    """The lifecycle over four runs, with the values that decided in each transition."""
+    world.order("anna", "2026-01-10T09:00:00", "150.00")
+    world.order("bert", "2026-01-10T09:00:00", "99.99")
+    first = world.run("2026-01-15")
+    assert world.moves(first) == [("anna", "entry", "", "silver")]
+    assert Transition.objects.get(run=first).values == {"spend": "150.00"}
+    anna = Membership.objects.get(customer__external_id="anna")
+    assert (anna.since, anna.until) == (day("2026-01-15"), day("2026-02-15"))
+    world.order("anna", "2026-01-20T09:00:00", "850.00")
+    second = world.run("2026-01-21")
+    assert world.moves(second) == [("anna", "upgrade", "silver", "gold")]
+    assert Transition.objects.get(run=second).values == {"spend": "1000.00"}
+    assert world.tiers() == {"anna": "gold"}
+    third = world.run("2026-02-20T12:00:00")  # one day before `until`
+    assert world.moves(third) == []
+    fourth = world.run("2026-02-21")
+    assert world.moves(fourth) == [("anna", "grace", "gold", "gold")]
+    assert Membership.objects.get().grace_until == day("2026-03-03")
+    fifth = world.run("2026-03-03")
+    assert world.moves(fifth) == [("anna", "downgrade", "gold", "silver")]
+    sixth = world.run("2026-06-01")  # long past everything: one step in one run
+    assert world.moves(sixth) == [("anna", "exit", "silver", "")]
+    assert world.tiers() == {}
+
+
+def test_the_same_as_of_again_changes_nothing(world: World) -> None:
+    world.order("anna", "2026-01-10T09:00:00", "150.00")
+    first = world.run("2026-01-15")
+    before = list(Membership.objects.values())
+    again = world.run("2026-01-15")
+    assert again.status == Run.Status.PUBLISHED
+    assert world.moves(again) == []
+    assert list(Membership.objects.values()) == before
+    assert again.recorded_hash == first.recorded_hash
+    result = SegmentResult.objects.get(run=again, segment__key="spenders")
+    assert (result.size, result.entered_count, result.left_count) == (1, 0, 0)
+
+
+def test_a_historical_run_changes_nothing_current(world: World) -> None:
+    world.order("anna", "2026-01-10T09:00:00", "150.00")
+    world.order("bert", "2026-02-20T09:00:00", "500.00")
+    january = world.run("2026-01-15")
+    march = world.run("2026-03-01")
+    before = (list(Membership.objects.order_by("pk").values()), Transition.objects.count())
+    february = world.run("2026-02-01")
+    assert february.status == Run.Status.HISTORICAL
+    assert february.base_run == january
+    assert (list(Membership.objects.order_by("pk").values()), Transition.objects.count()) == before
+    assert told("membership", "club")["run"] == march.pk
+    then = told("membership", "club", "--as-of", "2026-02-10")
+    assert (then["run"], [m["customer_id"] for m in then["members"]]) == (february.pk, ["anna"])
+    assert world.members(march, "spenders") == {"bert"}
+    assert world.members(february, "spenders") == {"anna"}
+
+
+def test_an_as_of_before_the_program_has_no_members(world: World) -> None:
+    world.order("anna", "2025-12-10T09:00:00", "150.00")
+    early = world.run("2025-12-15")
+    assert world.moves(early) == []
+    assert told("recompute", "--as-of", "2025-12-16", "--wait")["programs"] == {
+        "club": {"silver": 0, "gold": 0}
+    }
+
+
+def test_a_dry_run_publishes_nothing(world: World) -> None:
+    world.order("anna", "2026-01-10T09:00:00", "150.00")
+    done = world.run("2026-01-15", is_dry_run=True)
+    assert done.status == Run.Status.DRY_RUN
+    assert world.members(done, "spenders") == {"anna"}
+    assert Membership.objects.count() == 0
+    assert Transition.objects.count() == 0
+    with pytest.raises(SystemExit):
+        call_command("segment", "spenders", "--json", stdout=io.StringIO())
+
+
+def test_preview_equals_the_run_and_every_reader_the_bitmap(world: World, tmp_path: Path) -> None:
+    """Cases S08 and S09: one number, whoever asks, and a dry run at t equals the run at t."""
+    for number in range(7):
+        world.order(f"c{number}", "2026-01-10T09:00:00", str(60 + 10 * number))
+    preview = world.run("2026-01-15", is_dry_run=True)
+    run = world.run("2026-01-15")
+    assert (
+        world.members(preview, "spenders") == world.members(run, "spenders") == {"c4", "c5", "c6"}
+    )
+    target = tmp_path / "out.csv"
+    document = told("segment", "spenders", "--export", str(target))
+    assert document == {
+        "as_of": "2026-01-15T00:00:00+08:00",
+        "run": run.pk,
+        "key": "spenders",
+        "size": 3,
+        "members": ["c4", "c5", "c6"],
+    }
+    rows = list(csv.reader(target.read_text().splitlines()))
+    assert rows == [["customer_id"], ["c4"], ["c5"], ["c6"]]
+    assert SegmentResult.objects.get(run=run, segment__key="spenders").size == 3
+    assert told("recompute", "--as-of", "2026-01-15", "--wait")["segments"]["spenders"] == 3
+
+
+def test_parents_follow_children_in_one_run(world: World) -> None:
+    """Case S04: `others` is the complement of `spenders`, in the same run as `spenders` changes."""
+    world.order("anna", "2026-01-10T09:00:00", "50.00")
+    assert world.members(world.run("2026-01-15"), "others") == {"anna"}
+    segments = [{**CLUB["segments"][0], "rule": {"metric": "spend", "cmp": "gte", "value": "50"}}]
+    world.apply({"segments": segments})
+    after = world.run("2026-01-16")
+    assert world.members(after, "spenders") == {"anna"}
+    assert world.members(after, "others") == set()
+
+
+def test_manual_rows_and_objections_come_after_the_rule(world: World) -> None:
+    """Exclude wins over include; an objection takes a customer out of every hidden segment."""
+    for name in ("anna", "bert", "carl"):
+        world.record("customers", {"customer_id": name})
+    people = {customer.external_id: customer for customer in Customer.objects.all()}
+    spenders = Segment.objects.get(key="spenders")
+    for name, kind in (("anna", "include"), ("bert", "include"), ("bert", "exclude")):
+        ManualMember.objects.create(
+            segment=spenders, customer=people[name], kind=kind, reason="asked", actor="tester"
+        )
+    Objection.objects.create(customer=people["carl"], objected_at=datetime.now(UTC))
+    run = world.run("2026-01-15")
+    assert world.members(run, "spenders") == {"anna"}
+    assert world.members(run, "others") == {"bert"}  # carl objects, anna is a spender
+    ManualMember.objects.all().delete()
+    Objection.objects.all().delete()
+    assert told("verify_run", str(run.pk))["equal"] is True  # manual rows are pinned with the run
+
+
+def test_an_old_run_replays_with_its_own_definitions_and_facts(world: World) -> None:
+    """Case P08: editing a rule or correcting a fact never changes what was decided."""
+    order = world.order("anna", "2026-01-10T09:00:00", "150.00")
+    old = world.run("2026-01-15")
+    world.record("orders", {"order_id": order, "customer_id": "anna",
+                            "placed_at": "2026-01-10T09:00:00", "amount": "1.00"})  # fmt: skip
+    version = {**CLUB["programs"][0]["version"], "keep_for": {"months": 2}}
+    world.apply({"programs": [{**CLUB["programs"][0], "version": version}]})
+    new = world.run("2026-01-16")
+    assert DefinitionSet.objects.count() == 2
+    assert world.members(new, "spenders") == set()
+    for run in (old, new):
+        verified = told("verify_run", str(run.pk))
+        assert verified["equal"] is True
+        assert verified["recorded_hash"] == verified["derived_hash"] == run.recorded_hash
+    assert old.recorded_hash != new.recorded_hash
+    assert world.tiers() == {"anna": "silver"}  # held until its end, whatever was corrected
+
+
+def test_verification_notices_a_changed_result(world: World) -> None:
+    """A control for the test above: a hash that was recorded wrongly is not equal."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    world.order("anna", "2026-01-10T09:00:00", "150.00")
+    run = world.run("2026-01-15")
+    path = run_folder(run.pk) / "hashes.parquet"
+    table = pq.read_table(path)
+    wrong = np.asarray(table["hash"]) ^ np.uint64(1)
+    pq.write_table(pa.table({"external_id": table["external_id"], "hash": wrong}), path)
+    verified = told("verify_run", str(run.pk))
+    assert verified["equal"] is False
+    assert verified["erased"] == 0
+
+
+def test_a_failed_run_is_visible_and_leaves_the_last_result(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Case S07 in small: the error is on the run, the published result stays."""
+    from membership.services import recompute
+
+    world.order("anna", "2026-01-10T09:00:00", "150.00")
+    good = world.run("2026-01-15")
+
+    def broken(*_args: object, **_named: object) -> None:
+        raise ArithmeticError("boom")
+
+    monkeypatch.setattr(recompute, "publish", broken)
+    asked = recompute.request_run(as_of=day("2026-01-16"), actor="tester", now=datetime.now(UTC))
+    recompute.execute_next_run(clock=lambda: datetime.now(UTC))
+    asked.refresh_from_db()
+    assert (asked.status, asked.error) == (Run.Status.FAILED, "ArithmeticError: boom")
+    assert RunCount.objects.filter(run=asked).count() == 0
+    assert told("segment", "spenders")["run"] == good.pk
+    with pytest.raises(SystemExit) as left:
+        told("profile", "nobody")
+    assert left.value.code == 1
+
+
+def test_a_historical_run_after_a_program_ended_has_no_members_in_it(world: World) -> None:
+    world.order("anna", "2026-01-10T09:00:00", "150.00")
+    world.run("2026-01-15")
+    assert world.moves(world.run("2026-06-01")) == [("anna", "exit", "silver", "")]
+    world.apply({"programs": [{"key": "club", "retired": True}]})
+    then = world.run("2026-01-16")
+    assert then.status == Run.Status.HISTORICAL
+    assert read_memberships(then) == []
+    assert told("verify_run", str(then.pk))["equal"] is True
+
+
+def test_tier_leaves_read_the_rank_a_tier_has_now(world: World) -> None:
+    """A version that ranks its tiers otherwise: `at_least` compares within the new version."""
+    world.order("anna", "2026-01-10T09:00:00", "1500.00")
+    world.run("2026-01-15")
+    tiers = [{"key": "bronze", "rank": 1, "rule": {"metric": "spend", "cmp": "gte", "value": "9"}}]
+    tiers += [
+        {**tier, "rank": tier["rank"] + 1} for tier in CLUB["programs"][0]["version"]["tiers"]
+    ]
+    version = {**CLUB["programs"][0]["version"], "tiers": tiers}
+    golden = {"tier": "club", "cmp": "at_least", "value": "gold"}
+    world.apply(
+        {
+            "programs": [{**CLUB["programs"][0], "version": version}],
+            "segments": [{"key": "golden", "purpose": "service", "visibility": "internal",
+                          "rule": golden}],
+        }
+    )  # fmt: skip
+    run = world.run("2026-01-16")
+    assert world.members(run, "golden") == {"anna"}
+    assert world.moves(run) == []
