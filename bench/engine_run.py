@@ -66,8 +66,18 @@ def catalog_document() -> dict[str, object]:
         ]
     year = {"source": "orders", "window": {"days": 365, "to_now": True}}
     metrics += [
-        {"key": "basket", "unit": "money", "aggregate": {"fn": "avg", "field": "net_amount"}, **year},
-        {"key": "largest", "unit": "money", "aggregate": {"fn": "max", "field": "net_amount"}, **year},
+        {
+            "key": "basket",
+            "unit": "money",
+            "aggregate": {"fn": "avg", "field": "net_amount"},
+            **year,
+        },
+        {
+            "key": "largest",
+            "unit": "money",
+            "aggregate": {"fn": "max", "field": "net_amount"},
+            **year,
+        },
         {
             "key": "stores",
             "unit": "count",
@@ -126,7 +136,9 @@ def _segment_rule(number: int) -> dict[str, object]:
     }  # fmt: skip
 
 
-def by_hand_sql(paths: dict[str, list[str]], *, as_of: int, today: int, starts: dict[int, int]) -> str:
+def by_hand_sql(
+    paths: dict[str, list[str]], *, as_of: int, today: int, starts: dict[int, int]
+) -> str:
     """The same columns by hand: one pass, divisions where they are exact enough for the rule."""
     sums = ", ".join(
         f"coalesce(sum(net) FILTER (WHERE t >= {starts[d]}), 0)::BIGINT AS spend_{d},"
@@ -222,7 +234,9 @@ def main() -> None:
     sys.stdout.write(json.dumps({"name": "engine_run", "rows": rows, "note": note}) + "\n")
 
 
-def measure(folder: Path, files: list[dict[str, object]]) -> tuple[dict[str, float], dict[str, float]]:
+def measure(
+    folder: Path, files: list[dict[str, object]]
+) -> tuple[dict[str, float], dict[str, float]]:
     """One round of each, compared figure by figure; seconds of both and of the engine's stages."""
     from segmentation.engine.backend import open_duckdb
 
@@ -259,13 +273,12 @@ CHECK_HAND = (
 
 def run_engine(duck, folder: Path, files: list[dict[str, object]]) -> dict[str, object]:
     """Compile, compute, write and build bitmaps with the product's own code."""
-    from segmentation.domain.reading import build_catalog
+    from segmentation.domain.reading import build_catalog, read_stored
     from segmentation.domain.rules import MetricLeaf
     from segmentation.engine.compute import OVERRIDES, RunInputs, compute
     from segmentation.engine.plan import RankRules, compile_plan
     from segmentation.engine.results import segment_bitmaps, write_snapshot
     from segmentation.engine.stopwatch import Stopwatch
-    from segmentation.services.definitions import read_stored
 
     watch = Stopwatch()
     with watch.stage("plan"):
@@ -274,7 +287,9 @@ def run_engine(duck, folder: Path, files: list[dict[str, object]]) -> dict[str, 
         catalog = build_catalog(read_stored(catalog_document()))
         ladder = RankRules(
             "club",
-            tuple((rank, MetricLeaf("spend_180", "gte", Decimal(least))) for rank, _, least in TIERS),
+            tuple(
+                (rank, MetricLeaf("spend_180", "gte", Decimal(least))) for rank, _, least in TIERS
+            ),
         )
         plan = compile_plan(catalog, ladders=[ladder])
     inputs = RunInputs(
@@ -306,7 +321,9 @@ def run_by_hand(duck, folder: Path, files: list[dict[str, object]]) -> dict[str,
     zone = ZoneInfo(ZONE)
     midnight = AS_OF.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
     starts = {
-        days: micros((midnight.replace(tzinfo=None) - timedelta(days=days - 1)).replace(tzinfo=zone))
+        days: micros(
+            (midnight.replace(tzinfo=None) - timedelta(days=days - 1)).replace(tzinfo=zone)
+        )
         for days in WINDOWS
     }
     today = int(local_days(np.array([micros(AS_OF)]), ZONE)[0])

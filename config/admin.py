@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from axes.models import AccessAttempt, AccessAttemptExpiration, AccessFailureLog, AccessLog
+from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
@@ -15,7 +16,7 @@ from django.db.models import ManyToManyField, Model, QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django_celery_beat.admin import ClockedScheduleAdmin as BeatClockedAdmin
 from django_celery_beat.admin import CrontabScheduleAdmin as BeatCrontabAdmin
@@ -64,7 +65,7 @@ def permission_words(permission: Permission) -> str:
         what = found._meta.verbose_name if found else kind.model
         words = str(_ACTS[act]) % {"what": what}
     else:
-        words = _now(permission.name)
+        words = gettext(permission.name)
     return f"{kind.app_labeled_name.split(' | ')[0]} · {capfirst(words)}"
 
 
@@ -153,20 +154,6 @@ class FailurePage(KeysetAdmin):
     fields = (("username", "ip_address"), ("attempt_time", "locked_out"), "user_agent")
 
 
-class DevicePage(TierwiseAdmin):
-    """Second factors. Keys are never shown; deleting a device makes its owner enrol again."""
-
-    list_display = ("user", "name", "confirmed")
-    list_select_related = ("user",)
-    fields = ("user", "name", "confirmed")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-
 class BeatTaskSelect(UnfoldAdminSelectWidget, TaskSelectWidget):  # type: ignore[misc]
     """The theme's select box with the tasks that are known."""
 
@@ -202,8 +189,6 @@ for model, page in {
     AccessAttempt: AttemptPage,
     AccessLog: LogInPage,
     AccessFailureLog: FailurePage,
-    TOTPDevice: DevicePage,
-    StaticDevice: DevicePage,
     PeriodicTask: BeatTaskPage,
     CrontabSchedule: CrontabPage,
     ClockedSchedule: ClockedPage,
@@ -211,5 +196,8 @@ for model, page in {
     SolarSchedule: SchedulePage,
 }.items():
     _again(model, page)  # type: ignore[type-abstract]
-if admin.site.is_registered(AccessAttemptExpiration):
-    admin.site.unregister(AccessAttemptExpiration)
+# Nobody can enrol a second factor yet: their pages come with enrolment.
+for model in (AccessAttemptExpiration, TOTPDevice, StaticDevice):
+    if admin.site.is_registered(model):
+        admin.site.unregister(model)
+apps.get_app_config("axes").verbose_name = _("Log-ins")

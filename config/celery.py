@@ -18,9 +18,12 @@ app.autodiscover_tasks()
 
 
 @app.task(name="config.celery.ping")
-def ping(text: str = "pong") -> str:
-    """Answer with `text`: shows that messages reach a worker and results come back."""
-    return text
+def ping(text: str) -> None:
+    """Leave `celery-ping-<text>` in the cache: shows that messages reach a worker, and it the
+    database."""
+    from django.core.cache import cache
+
+    cache.set(f"celery-ping-{text}", "pong", timeout=300)
 
 
 @signals.setup_logging.connect

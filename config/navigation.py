@@ -62,8 +62,6 @@ SCHEDULES = (
 STAFF = (
     "auth.user",
     "auth.group",
-    "otp_totp.totpdevice",
-    "otp_static.staticdevice",
 )
 KEYS = ("segmentation.apikey", "segmentation.apikeyuse")
 TREE: tuple[tuple[str | Promise, tuple[Entry, ...]], ...] = (

@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 
+from membership.domain.definition_sets import read_definition_set
 from membership.domain.programs import Program
-from membership.services.definitions import load_definition_set
+from segmentation.domain.definitions import Catalog
 from segmentation.domain.errors import NotFoundError
 from segmentation.domain.values import shown
 from segmentation.engine.local_days import from_micros
@@ -22,7 +23,7 @@ from segmentation.engine.snapshots import (
     read_customer,
     read_memberships,
 )
-from segmentation.models import Customer, Run, RunCount
+from segmentation.models import Customer, DefinitionSet, Run, RunCount
 from segmentation.queries import newest_published_run, run_answering, segment_members
 
 
@@ -35,6 +36,11 @@ class MembershipState:
     since: datetime
     until: datetime | None
     grace_until: datetime | None
+
+
+def load_definition_set(stored: DefinitionSet) -> tuple[Catalog, tuple[Program, ...]]:
+    """The catalog and programs of a set, exactly as they were when it was made (case P08)."""
+    return read_definition_set(stored.document)
 
 
 def memberships_at(run: Run | None, external_id: str) -> dict[str, MembershipState]:
@@ -151,7 +157,7 @@ def _answer(run: Run) -> dict[str, Any]:
     }
 
 
-def _definitions(run: Run) -> Any:
+def _definitions(run: Run) -> DefinitionSet:
     if run.definition_set is None:
         raise NotFoundError(f"Run {run.pk} has no definitions.")
     return run.definition_set
@@ -182,6 +188,7 @@ def _local(value: int | None, zone: ZoneInfo | None) -> str | None:
 
 __all__ = [
     "MembershipState",
+    "load_definition_set",
     "memberships_at",
     "metric_values",
     "newest_published_run",

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSplitDateTimeWidget
 
@@ -64,12 +64,12 @@ class StartableRunAdmin(RunAdmin):
             except TierwiseError as error:
                 form.add_error(None, error.message)
             else:
-                messages.success(request, _now("The run is queued."))
+                messages.success(request, gettext("The run is queued."))
                 return HttpResponseRedirect(reverse("admin:segmentation_run_change", args=[run_id]))
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": _now("Recompute"),
+            "title": gettext("Recompute"),
             "form": form,
         }
         return TemplateResponse(request, "admin/recompute.html", context)
@@ -87,4 +87,4 @@ def _queue(as_of: Any, *, actor: str) -> int:
         ).first()
         if waiting is not None:
             return int(waiting.pk)
-        return int(request_run(as_of=as_of, actor=actor, now=clock.real_now()).pk)
+        return int(request_run(as_of=as_of, actor=actor, now=clock.realgettext()).pk)

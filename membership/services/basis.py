@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from django.conf import settings
 
 from membership.domain.lifecycle import rank_in_version
 from membership.domain.programs import Program, ProgramVersion
-from membership.services.definitions import load_definition_set
+from membership.queries import load_definition_set
 from membership.services.tier_changes import MEMBERSHIPS, version_at
 from segmentation.domain.definitions import Catalog
+from segmentation.engine.compute import RunInputs
+from segmentation.engine.mirror import mirror_folder
 from segmentation.engine.plan import CompiledPlan, RankRules, compile_plan
 from segmentation.engine.results import run_folder
-from segmentation.models import DefinitionSet, Run
+from segmentation.models import DefinitionSet, MirrorManifest, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,22 @@ def run_basis(
     running = {program.key for program, _ in effective}
     dormant = tuple(program for program in programs if program.key not in running)
     return RunBasis(catalog, effective, dormant, base, held_after(base), overrides)
+
+
+def run_inputs(
+    basis: RunBasis, manifest: MirrorManifest, *, watermark: int, as_of: datetime
+) -> RunInputs:
+    """What the engine computes from, in the project's zone and currency."""
+    return RunInputs(
+        manifest=manifest,
+        mirror=mirror_folder(),
+        watermark=watermark,
+        as_of=as_of,
+        zone=ZoneInfo(settings.TIME_ZONE),
+        currency=settings.BASE_CURRENCY,
+        overrides=basis.overrides,
+        before=ranked_before(basis),
+    )
 
 
 def ranked_before(basis: RunBasis) -> pa.Table:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 
 from membership.domain.candidates import StoredProgram
-from membership.domain.programs import Program, ProgramVersion
-from membership.domain.reading import applicable_versions, read_version
+from membership.domain.definition_sets import read_stored_program
+from membership.domain.programs import Program
+from membership.domain.reading import applicable_versions
 from membership.domain.writing import write_program
 from membership.models import Program as ProgramRow
-from segmentation.domain.definitions import Catalog, Label
-from segmentation.domain.reading import Report, Use, build_catalog, load_value
 from segmentation.domain.writing import Document, digest
 from segmentation.models import DefinitionSet
 from segmentation.queries import installation
-from segmentation.services.definitions import lock_definitions, read_stored, stored_document
+from segmentation.services.definitions import lock_definitions, stored_document
 
 _FORMAT = 1
 
@@ -38,7 +35,7 @@ def stored_programs(*, include_retired: bool = False) -> tuple[StoredProgram, ..
     found: list[StoredProgram] = []
     for row in rows:
         versions = sorted(row.versions.all(), key=lambda version: version.number)
-        stored = _read_program(
+        stored = read_stored_program(
             {
                 **row.document,
                 "versions": [
@@ -78,35 +75,3 @@ def definition_set() -> DefinitionSet:
             digest=digest(document), defaults={"document": document}
         )
     return row
-
-
-def load_definition_set(stored: DefinitionSet) -> tuple[Catalog, tuple[Program, ...]]:
-    """The catalog and programs of a set, exactly as they were when it was made (case P08)."""
-    document = stored.document
-    sections = {name: document[name] for name in ("tags", "metrics", "layerings", "segments")}
-    programs = tuple(_read_program(program).program for program in document["programs"])
-    return build_catalog(read_stored(sections)), programs
-
-
-def _read_program(document: Mapping[str, Any]) -> StoredProgram:
-    """A program as `write_program` wrote it, with the uses of each version."""
-    label = document["label"]
-    versions: list[ProgramVersion] = []
-    uses: dict[int, tuple[Use, ...]] = {}
-    for version in document["versions"]:
-        report = Report()
-        content = {name: value for name, value in version.items() if name != "number"}
-        named: list[Use] = []
-        read = read_version(load_value(content, report), named, number=version["number"])
-        if read is None:
-            first = report.problems[0]
-            raise ValueError(f"program {document['key']}: {first.path}: {first.message}")
-        versions.append(read)
-        uses[read.number] = tuple(named)
-    program = Program(
-        key=document["key"],
-        label=Label(label["en"], label["zh-hans"]),
-        timezone=document["timezone"],
-        versions=tuple(versions),
-    )
-    return StoredProgram(program, uses)

@@ -15,8 +15,7 @@ from zoneinfo import ZoneInfo
 
 from membership.domain.lifecycle import rank_in_version
 from membership.domain.programs import Program, ProgramVersion
-from membership.queries import memberships_at
-from membership.services.definitions import load_definition_set
+from membership.queries import load_definition_set, memberships_at
 from membership.services.sentences import Scene, TierTrace, segment_sentence, tier_sentence
 from membership.services.tier_changes import version_at
 from segmentation.domain.definitions import Catalog, Segment

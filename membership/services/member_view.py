@@ -20,7 +20,7 @@ from membership.domain.programs import Program, ProgramVersion
 from membership.domain.progress import Gap, next_tier, progress
 from membership.models import Membership
 from membership.models import Program as ProgramRow
-from membership.services.definitions import load_definition_set
+from membership.queries import load_definition_set
 from membership.services.tier_changes import version_at
 from segmentation.domain.definitions import Catalog, Label
 from segmentation.engine.snapshots import read_customer

@@ -24,7 +24,7 @@ from segmentation.engine.plan.rules import (
 )
 from segmentation.engine.snapshots import exact_metric, tag_values
 from segmentation.models import Customer
-from segmentation.services.history import Overrides, load_histories
+from segmentation.services.history import load_histories, read_overrides
 
 SAMPLE = 25
 
@@ -48,7 +48,8 @@ def check_parity(
     sample: int = SAMPLE,
 ) -> Parity:
     """Compare the oracle with `verdicts` for a sample drawn with `seed`; metrics exactly."""
-    ordinals = duck.execute("SELECT ordinal FROM verdicts ORDER BY ordinal").fetchnumpy()["ordinal"]
+    rows_found = duck.execute("SELECT ordinal FROM verdicts ORDER BY ordinal").fetchnumpy()
+    ordinals = np.asarray(rows_found["ordinal"])
     if not len(ordinals):
         return Parity(0, [])
     chosen = random.Random(seed).sample(range(len(ordinals)), min(sample, len(ordinals)))  # noqa: S311
@@ -58,7 +59,9 @@ def check_parity(
     ).to_arrow_table()
     customers = dict(Customer.objects.filter(ordinal__in=wanted).values_list("external_id", "pk"))
     histories = load_histories(
-        list(customers.values()), watermark=inputs.watermark, overrides=_overrides(inputs, wanted)
+        list(customers.values()),
+        watermark=inputs.watermark,
+        overrides=read_overrides(inputs.overrides, ordinals=wanted),
     )
     setting = run_setting(plan, inputs, cuts, programs)
     held = _held(inputs, wanted)
@@ -127,26 +130,6 @@ def _differences(
         best = max(holding, default=None)
         if best != row[rank_column(program.key)]:
             yield f"tier:{program.key}", best, row[rank_column(program.key)]
-
-
-def _overrides(inputs: RunInputs, wanted: Sequence[int]) -> Overrides:
-    included: dict[int, set[str]] = {}
-    excluded: dict[int, set[str]] = {}
-    objecting: set[int] = set()
-    chosen = set(wanted)
-    for row in inputs.overrides.to_pylist():
-        if row["ordinal"] not in chosen:
-            continue
-        if row["kind"] == "objection":
-            objecting.add(row["ordinal"])
-        else:
-            side = included if row["kind"] == "include" else excluded
-            side.setdefault(row["ordinal"], set()).add(row["segment"])
-    return Overrides(
-        included={key: frozenset(value) for key, value in included.items()},
-        excluded={key: frozenset(value) for key, value in excluded.items()},
-        objecting=frozenset(objecting),
-    )
 
 
 def _held(inputs: RunInputs, wanted: Sequence[int]) -> dict[int, dict[str, HeldTier]]:

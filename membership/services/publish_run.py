@@ -7,7 +7,7 @@ set-based, and only where something differs.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,11 +17,13 @@ import pyarrow.csv as pa_csv
 from django.db import connection, transaction
 from pyroaring import BitMap
 
+from membership.services.definitions import current_programs
 from membership.services.tier_changes import CHANGES
 from segmentation.domain.errors import TierwiseError
 from segmentation.engine.bitmaps import change
 from segmentation.engine.results import Sizes
 from segmentation.models import Run, RunCount, Segment, SegmentResult
+from segmentation.services.definitions import lock_definitions
 
 _EPOCH = "TIMESTAMPTZ '1970-01-01 00:00:00+00'"
 _STAGING = {pa.int64(): "bigint", pa.string(): 'text COLLATE "C"'}
@@ -36,13 +38,22 @@ class RunResult:
     sizes: Sizes
     tiers: Mapping[str, Mapping[str, int]]
     changes: pa.Table
-    fields: Mapping[str, Any]  # columns of the run's own row
+    fields: dict[str, Any]  # columns of the run's own row
 
 
-def publish(run: Run, result: RunResult, *, status: str, now: datetime) -> None:
+def publish(
+    run: Run,
+    result: RunResult,
+    *,
+    status: str,
+    seconds: Callable[[], dict[str, float]],
+    now: datetime,
+) -> None:
     """Store the results and set the run's status; with `published`, change memberships too.
 
-    Raises `lease_lost` and writes nothing when this process no longer holds the run.
+    `seconds` is asked last, so that it counts these writes too. Raises `lease_lost` when this
+    process no longer holds the run, `definitions_changed` when a tier was removed meanwhile; then
+    nothing is written.
     """
     with transaction.atomic():
         held = (
@@ -54,6 +65,8 @@ def publish(run: Run, result: RunResult, *, status: str, now: datetime) -> None:
             raise TierwiseError(
                 f"Run {run.pk} was taken over by another worker.", code="lease_lost"
             )
+        if status == Run.Status.PUBLISHED:
+            _refuse_removed_tiers(result.changes)
         _store_segments(run, result.bitmaps)
         _store_counts(run, result)
         if status == Run.Status.PUBLISHED:
@@ -61,6 +74,7 @@ def publish(run: Run, result: RunResult, *, status: str, now: datetime) -> None:
         for name, value in result.fields.items():
             Run._meta.get_field(name)  # a misspelt column must not vanish
             setattr(held, name, value)
+        held.seconds = seconds()
         held.status = status
         held.stage = ""
         held.lease_owner = ""
@@ -80,12 +94,34 @@ def tier_counts(
     return counts
 
 
+def _refuse_removed_tiers(changes: pa.Table) -> None:
+    """Nobody gets a tier that a document applied during the run has removed.
+
+    The lock keeps further documents waiting until the run is published. The run starts again with
+    the definitions of then.
+    """
+    lock_definitions(exclusive=False)
+    living = {
+        (program.key, tier.key)
+        for program in current_programs()
+        for version in program.versions
+        for tier in version.tiers
+    }
+    given = changes.group_by(["program", "tier"]).aggregate([]).to_pylist()
+    gone = [row for row in given if row["tier"] and (row["program"], row["tier"]) not in living]
+    if gone:
+        raise TierwiseError(
+            "Definitions changed while the run was computed; it starts again.",
+            code="definitions_changed",
+        )
+
+
 def _store_segments(run: Run, bitmaps: Mapping[str, BitMap]) -> None:
     before: dict[int, BitMap] = {}
     if run.base_run_id is not None:
         stored = SegmentResult.objects.filter(run_id=run.base_run_id)
-        for segment_id, members in stored.values_list("segment_id", "members"):
-            before[segment_id] = BitMap.deserialize(bytes(members))
+        for segment_id, content in stored.values_list("segment_id", "members"):
+            before[segment_id] = BitMap.deserialize(bytes(content))
     ids = dict(Segment.objects.values_list("key", "pk"))
     rows = []
     for key, members in bitmaps.items():

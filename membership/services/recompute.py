@@ -6,19 +6,18 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import datetime
 from importlib.metadata import version as package_version
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import duckdb
 import pyarrow.parquet as pq
 from celery import current_app
-from django.conf import settings
 from django.db import transaction
 from kombu.exceptions import KombuError
 
-from membership.services.basis import RunBasis, member_columns, plan_for, ranked_before, run_basis
+from membership.services.basis import RunBasis, member_columns, plan_for, run_basis, run_inputs
 from membership.services.definitions import definition_set
 from membership.services.parity import check_parity
 from membership.services.publish_run import RunResult, publish, tier_counts
@@ -121,77 +120,82 @@ def newest_published(before: datetime | None = None, *, inclusive: bool = True) 
 
 def _execute(run: Run, *, clock: Clock) -> None:
     watch = Stopwatch()
-    zone = ZoneInfo(settings.TIME_ZONE)
-    currency = settings.BASE_CURRENCY
     runs.note_stage(run, "mirror")
-    with watch.stage("mirror"):
-        manifest = mirror.advance(now=clock())
-    with watch.stage("plan"):
-        used = definition_set()
-        current = newest_published()
-        is_historical = current is not None and run.as_of < current.as_of
-        base = newest_published(run.as_of, inclusive=not is_historical)
-        basis = run_basis(used, run.as_of, base, load_overrides())
-        plan = plan_for(used, basis)
-    run.base_run = base
-    scratch = _scratch_folder(run)
-    try:
-        with open_duckdb() as duck:
-            inputs = RunInputs(
-                manifest=manifest,
-                mirror=mirror.mirror_folder(),
-                watermark=manifest.generation,
-                as_of=run.as_of,
-                zone=zone,
-                currency=currency,
-                overrides=basis.overrides,
-                before=ranked_before(basis),
-            )
-            runs.note_stage(run, "engine")
-            cuts = compute(duck, plan, inputs, watch)
-            with watch.stage("tiers"):
-                tier_run = TierRun(plan, plan.catalog.metrics, run.as_of, currency)
-                changes = decide_tiers(duck, tier_run, basis.programs, basis.held)
-            with watch.stage("snapshot"):
-                recorded = _write_files(duck, plan, basis, currency, scratch)
-            with watch.stage("bitmaps"):
-                bitmaps = segment_bitmaps(duck, plan.catalog)
-                found_sizes = sizes(duck, plan.catalog)
-                customers = _count(duck)
-                members = duck.sql("SELECT * FROM memberships").to_arrow_table()
-            runs.note_stage(run, "parity")
-            with watch.stage("parity"):
-                parity = check_parity(duck, plan, inputs, cuts, basis.programs, seed=run.pk)
-        declared = {
-            program.key: [tier.key for tier in version.tiers] for program, version in basis.programs
-        }
-        for program in basis.dormant:
-            declared[program.key] = [tier.key for tier in program.versions[-1].tiers]
-        fields = {
-            "watermark": manifest.generation,
-            "definition_set": used,
-            "base_run": base,
-            "engine": f"duckdb {package_version('duckdb')}",
-            "tzdata_version": tzdata_version(),
-            "customers": customers,
-            "recorded_hash": recorded,
-            "cuts": {key: [list(pair) for pair in pairs] for key, pairs in cuts.items()},
-            "parity_checked": parity.checked,
-            "parity_mismatches": parity.mismatches,
-        }
+    with ExitStack() as stack:
+        with watch.stage("mirror"):
+            mirror.compact(now=clock())
+            mirror.sweep()
+            manifest = stack.enter_context(mirror.pinned(now=clock()))
+        with watch.stage("plan"):
+            used = definition_set()
+            current = newest_published()
+            is_historical = current is not None and run.as_of < current.as_of
+            run.base_run = newest_published(run.as_of, inclusive=not is_historical)
+            basis = run_basis(used, run.as_of, run.base_run, load_overrides())
+            plan = plan_for(used, basis)
+        inputs = run_inputs(basis, manifest, watermark=manifest.generation, as_of=run.as_of)
+        scratch = _scratch_folder(run)
+        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+        result = _compute(run, plan, basis, inputs, watch, scratch)
+        result.fields["definition_set"] = used
+        result.fields["base_run"] = run.base_run
         runs.note_stage(run, "postgresql")
-        status = _status(run, is_historical=is_historical)
         settle(scratch, run.pk)
         with watch.stage("postgresql"):
-            result = RunResult(
-                bitmaps, found_sizes, tier_counts(members, declared), changes, fields
-            )
-            publish(run, result, status=status, now=clock())
-        Run.objects.filter(pk=run.pk).update(seconds=watch.rounded())
-        mirror.compact(now=clock())
-        mirror.sweep()
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+            status = _status(run, is_historical=is_historical)
+            publish(run, result, status=status, seconds=watch.rounded, now=clock())
+
+
+def _compute(
+    run: Run,
+    plan: CompiledPlan,
+    basis: RunBasis,
+    inputs: RunInputs,
+    watch: Stopwatch,
+    scratch: Path,
+) -> RunResult:
+    """Everything before PostgreSQL: verdicts, tiers, files, bitmaps, the oracle's sample."""
+    runs.note_stage(run, "engine")
+    with open_duckdb() as duck:
+        cuts = compute(duck, plan, inputs, watch)
+        with watch.stage("tiers"):
+            tier_run = TierRun(plan, plan.catalog.metrics, run.as_of, inputs.currency)
+            changes = decide_tiers(duck, tier_run, basis.programs, basis.held)
+        with watch.stage("snapshot"):
+            recorded = _write_files(duck, plan, basis, inputs.currency, scratch)
+        with watch.stage("bitmaps"):
+            bitmaps = segment_bitmaps(duck, plan.catalog)
+            found_sizes = sizes(duck, plan.catalog)
+            customers = _count(duck)
+            members = duck.sql("SELECT * FROM memberships").to_arrow_table()
+        runs.note_stage(run, "parity")
+        with watch.stage("parity"):
+            parity = check_parity(duck, plan, inputs, cuts, basis.programs, seed=run.pk)
+    if parity.mismatches:
+        runs.logger.error(
+            "run %s: engine and oracle disagree %s times", run.pk, len(parity.mismatches)
+        )
+    fields = {
+        "watermark": inputs.watermark,
+        "engine": f"duckdb {package_version('duckdb')}",
+        "tzdata_version": tzdata_version(),
+        "customers": customers,
+        "recorded_hash": recorded,
+        "cuts": {key: [list(pair) for pair in pairs] for key, pairs in cuts.items()},
+        "parity_checked": parity.checked,
+        "parity_mismatches": parity.mismatches,
+    }
+    counts = tier_counts(members, _declared_tiers(basis))
+    return RunResult(bitmaps, found_sizes, counts, changes, fields)
+
+
+def _declared_tiers(basis: RunBasis) -> dict[str, list[str]]:
+    declared = {
+        program.key: [tier.key for tier in version.tiers] for program, version in basis.programs
+    }
+    for program in basis.dormant:
+        declared[program.key] = [tier.key for tier in program.versions[-1].tiers]
+    return declared
 
 
 def _status(run: Run, *, is_historical: bool) -> str:

@@ -18,14 +18,13 @@ from membership.models import ProgramVersion as ProgramVersionRow
 from segmentation.domain.definitions import TagGroup
 from segmentation.domain.dependencies import Ref
 from segmentation.domain.errors import Problem
-from segmentation.domain.reading import Entry
+from segmentation.domain.reading import Entry, read_stored
 from segmentation.domain.writing import Document, write_label
 from segmentation.services.definitions import (
     MODELS,
     Change,
     change_to,
     customers_with_several_values,
-    read_stored,
     store_changes,
     stored_document,
     tag_values_in_use,

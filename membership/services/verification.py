@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow.parquet as pq
-from django.conf import settings
 
-from membership.services.basis import member_columns, plan_for, ranked_before, run_basis
+from membership.services.basis import member_columns, plan_for, run_basis, run_inputs
 from membership.services.tier_changes import TierRun, decide_tiers
 from segmentation.domain.errors import NotFoundError, TierwiseError
 from segmentation.engine import mirror
 from segmentation.engine.backend import open_duckdb
-from segmentation.engine.compute import RunInputs, compute
+from segmentation.engine.compute import compute
 from segmentation.engine.hashes import overall_hash
 from segmentation.engine.results import run_folder, write_hashes
 from segmentation.engine.stopwatch import Stopwatch
@@ -50,30 +49,19 @@ def verify_run(run_id: int, *, now: datetime) -> Verification:
         raise TierwiseError(
             f"The files of run {run_id} are gone; restore them from a backup.", code="files_missing"
         )
-    manifest = mirror.advance(now=now)
     basis = run_basis(run.definition_set, run.as_of, run.base_run, pinned_overrides(run))
     plan = plan_for(run.definition_set, basis)
-    scratch = Path(tempfile.mkdtemp(prefix=".verify-", dir=run_folder(run.pk).parent))
-    try:
-        with open_duckdb() as duck:
-            inputs = RunInputs(
-                manifest=manifest,
-                mirror=mirror.mirror_folder(),
-                watermark=run.watermark,
-                as_of=run.as_of,
-                zone=ZoneInfo(settings.TIME_ZONE),
-                currency=settings.BASE_CURRENCY,
-                overrides=basis.overrides,
-                before=ranked_before(basis),
-            )
-            compute(duck, plan, inputs, Stopwatch())
-            tier_run = TierRun(plan, plan.catalog.metrics, run.as_of, settings.BASE_CURRENCY)
-            decide_tiers(duck, tier_run, basis.programs, basis.held)
-            extra = member_columns(duck, basis)
-            write_hashes(duck, plan, settings.BASE_CURRENCY, scratch, extra)
+    with ExitStack() as stack:
+        manifest = stack.enter_context(mirror.pinned(now=now))
+        scratch = Path(tempfile.mkdtemp(prefix=".verify-", dir=run_folder(run.pk).parent))
+        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+        inputs = run_inputs(basis, manifest, watermark=run.watermark, as_of=run.as_of)
+        duck = stack.enter_context(open_duckdb())
+        compute(duck, plan, inputs, Stopwatch())
+        tier_run = TierRun(plan, plan.catalog.metrics, run.as_of, inputs.currency)
+        decide_tiers(duck, tier_run, basis.programs, basis.held)
+        write_hashes(duck, plan, inputs.currency, scratch, member_columns(duck, basis))
         return _compare(recorded, scratch / "hashes.parquet")
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _compare(recorded: Path, derived: Path) -> Verification:

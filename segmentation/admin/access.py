@@ -13,7 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from rest_framework_api_key.models import APIKey
 from unfold.widgets import UnfoldAdminTextInputWidget
@@ -90,7 +90,7 @@ class ApiKeyAdmin(TierwiseAdmin):
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": _now("New API key"),
+            "title": gettext("New API key"),
             "form": form,
         }
         if request.method == "POST" and form.is_valid():
@@ -133,7 +133,7 @@ class ApiKeyAdmin(TierwiseAdmin):
             messages.error(request, error.message)
         else:
             self.log_change(request, key, [{"changed": {"fields": ["revoked"]}}])
-            messages.success(request, _now("The key %(name)s is revoked.") % {"name": key.name})
+            messages.success(request, gettext("The key %(name)s is revoked.") % {"name": key.name})
         return HttpResponseRedirect(reverse("admin:segmentation_apikey_changelist"))
 
     @admin.display(description=_("name"))

@@ -12,7 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextareaWidget
 
@@ -117,12 +117,12 @@ class ManualMemberAdmin(ExactSearchAdmin):
         if request.method == "POST" and form.is_valid():
             self.log_deletions(request, [row])
             remove(row, reason=form.cleaned_data["reason"], actor=request.user.get_username())
-            messages.success(request, _now("Taken off the list. The next run follows the rule."))
+            messages.success(request, gettext("Taken off the list. The next run follows the rule."))
             return HttpResponseRedirect(reverse("admin:segmentation_manualmember_changelist"))
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": _now("Take off the list"),
+            "title": gettext("Take off the list"),
             "row": row,
             "segment": shown.label(row.segment),
             "form": form,

@@ -33,7 +33,7 @@ class TierwiseError(Exception):
         self.problems = problems
 
     def as_document(self) -> dict[str, Any]:
-        """The error document of the contract: `{code, message, details: [{path, code, message}]}`."""
+        """The contract's error document: `{code, message, details: [{path, code, message}]}`."""
         return {
             "code": self.code,
             "message": self.message,

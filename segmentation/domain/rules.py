@@ -17,7 +17,16 @@ Cmp = Literal[
 ]  # fmt: skip
 # What a leaf compares with. `is_set` and `is_not_set` have None, `between` a pair, `in` and
 # `not_in` a tuple of texts.
-Value = Decimal | str | bool | date | tuple[Decimal, Decimal] | tuple[date, date] | tuple[str, ...] | None
+Value = (
+    Decimal
+    | str
+    | bool
+    | date
+    | tuple[Decimal, Decimal]
+    | tuple[date, date]
+    | tuple[str, ...]
+    | None
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from segmentation.models import MirrorManifest
@@ -124,7 +126,7 @@ def open_refunds(duck: duckdb.DuckDBPyConnection, *, as_of: int, unit: int) -> N
     duck.unregister("line_refunds_source")
 
 
-def _with_shares(lines: dict[str, np.ndarray], *, unit: int) -> np.ndarray:
+def _with_shares(lines: Mapping[str, Any], *, unit: int) -> npt.NDArray[np.int64]:
     """`own` plus the share of `whole` of each line; lines sorted by order and line_no."""
     own = np.asarray(lines["own"], dtype=np.int64)
     if not len(own):
@@ -138,9 +140,9 @@ def _with_shares(lines: dict[str, np.ndarray], *, unit: int) -> np.ndarray:
     to_give = np.minimum(np.asarray(lines["whole"], dtype=np.int64)[starts] // unit, total)
     # Python integers where the product could leave int64.
     wide = bool(len(left)) and int(left.max()) * max(int(to_give.max()), 1) >= 2**62
-    kind: type = object if wide else np.int64
-    product = left.astype(kind) * to_give[group].astype(kind)
-    divisor = np.maximum(total, 1)[group].astype(kind)
+    kind = np.dtype(object) if wide else np.dtype(np.int64)
+    product: Any = left.astype(kind) * to_give[group].astype(kind)
+    divisor: Any = np.maximum(total, 1)[group].astype(kind)
     share = (product // divisor).astype(np.int64)
     remainder = product % divisor
     short = to_give - np.add.reduceat(share, starts)
@@ -151,4 +153,5 @@ def _with_shares(lines: dict[str, np.ndarray], *, unit: int) -> np.ndarray:
         order = np.lexsort((np.arange(len(group)), -remainder.astype(np.int64), group))
     position = np.arange(len(group)) - np.repeat(starts, sizes)
     share[order] += (position < short[group]).astype(np.int64)
-    return own + share * unit
+    granted: npt.NDArray[np.int64] = own + share * unit
+    return granted

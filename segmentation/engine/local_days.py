@@ -47,7 +47,7 @@ def offset_table(zone_name: str) -> OffsetTable:
         return 0 if found is None else found // timedelta(microseconds=1)
 
     starts, offsets = [np.iinfo(np.int64).min], [offset(_FIRST)]
-    step = timedelta(days=7)  # no zone has changed its offset twice within less
+    step = timedelta(days=2)  # Recife changed its offset twice within a week in 2000
     at = _FIRST
     while at < _LAST:
         after = at + step

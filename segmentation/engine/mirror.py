@@ -11,13 +11,13 @@ from __future__ import annotations
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 
 from segmentation.engine import mirror_sql
 from segmentation.engine.mirror_files import MirrorFile, MirrorWriter, tzdata_version
@@ -25,6 +25,7 @@ from segmentation.engine.schema import MIRROR_KINDS
 from segmentation.models import FactBatch, MirrorManifest
 
 _LOCK = 7_305_001  # advisory lock: one mirror step at a time
+_USE = 7_305_002  # shared while somebody reads files, so that none of them is swept away
 
 
 def mirror_folder() -> Path:
@@ -46,20 +47,44 @@ def advance(*, now: datetime) -> MirrorManifest:
         return _step(newest, now=now)
 
 
+@contextmanager
+def pinned(*, now: datetime) -> Iterator[MirrorManifest]:
+    """The newest manifest after `advance`, whose files stay while the block runs."""
+    _lock("pg_advisory_lock_shared", _USE)
+    try:
+        yield advance(now=now)
+    finally:
+        # A lost connection has lost its locks, and the error that broke it is the one to be seen.
+        with suppress(DatabaseError):
+            _lock("pg_advisory_unlock_shared", _USE)
+
+
 def sweep() -> int:
-    """Remove files that the newest manifest does not name; returns how many."""
+    """Remove files that the newest manifest does not name; returns how many.
+
+    While somebody reads the mirror nothing is removed.
+    """
     with _only_one():
-        newest = MirrorManifest.objects.order_by("-generation").first()
-        named = {file["path"] for file in newest.files} if newest else set()
-        folder = mirror_folder()
-        removed = 0
-        for path in folder.rglob("*.parquet"):
-            if str(path.relative_to(folder)) not in named:
-                path.unlink(missing_ok=True)
-                removed += 1
-        for path in folder.glob(".writing-*"):
-            shutil.rmtree(path, ignore_errors=True)
-        return removed
+        if not _lock("pg_try_advisory_lock", _USE):
+            return 0
+        try:
+            return _remove_unnamed()
+        finally:
+            _lock("pg_advisory_unlock", _USE)
+
+
+def _remove_unnamed() -> int:
+    newest = MirrorManifest.objects.order_by("-generation").first()
+    named = {file["path"] for file in newest.files} if newest else set()
+    folder = mirror_folder()
+    removed = 0
+    for path in folder.rglob("*.parquet"):
+        if str(path.relative_to(folder)) not in named:
+            path.unlink(missing_ok=True)
+            removed += 1
+    for path in folder.glob(".writing-*"):
+        shutil.rmtree(path, ignore_errors=True)
+    return removed
 
 
 def compact(*, now: datetime, most_files: int = 8) -> MirrorManifest | None:
@@ -93,13 +118,18 @@ def compact(*, now: datetime, most_files: int = 8) -> MirrorManifest | None:
 @contextmanager
 def _only_one() -> Iterator[None]:
     """A session lock, taken before the snapshot of the step so that the step sees all before it."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+    _lock("pg_advisory_lock", _LOCK)
     try:
         yield
     finally:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
+        with suppress(DatabaseError):
+            _lock("pg_advisory_unlock", _LOCK)
+
+
+def _lock(function: str, key: int) -> object:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {function}(%s)", [key])
+        return cursor.fetchone()[0]
 
 
 def _is_intact(manifest: MirrorManifest) -> bool:

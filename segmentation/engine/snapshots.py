@@ -82,7 +82,8 @@ def read_memberships(
     run: Run, *, program: str | None = None, external_id: str | None = None
 ) -> list[dict[str, Any]]:
     """Memberships after the run: external_id, program, tier, rank and times in microseconds."""
-    conditions, values = ["true"], []
+    conditions: list[str] = ["true"]
+    values: list[object] = []
     if program is not None:
         conditions.append("program = ?")
         values.append(program)
@@ -107,4 +108,5 @@ def _select(path: Path, where: str, values: list[object], *, columns: str) -> li
         table = duck.sql(
             f"SELECT {columns} FROM read_parquet('{quoted}') WHERE {where}", params=values
         ).to_arrow_table()
-    return table.to_pylist()
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows

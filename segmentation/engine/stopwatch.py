@@ -26,6 +26,8 @@ class Stopwatch:
             self._running.pop()
 
     def rounded(self) -> dict[str, float]:
+        """Seconds so far, also of the stage that is running."""
+        self._book()
         return {name: round(value, 3) for name, value in self.seconds.items()}
 
     def _book(self) -> None:

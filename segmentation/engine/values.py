@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,8 +35,8 @@ def rounded_units(
     """
     deciding = top if below is None else below
     missing = np.asarray(pc.is_null(deciding))
-    up = _integers(top)
-    down = _integers(below) if below is not None else None
+    up: Any = _integers(top)
+    down: Any = _integers(below) if below is not None else None
     factor = 2 * 10**decimals
     bound = _largest(up) * factor
     divisor_bound = (_largest(down) if down is not None else 1) * shape.scale * 2

@@ -23,7 +23,7 @@ class ContractCommand(BaseCommand):
     def add_options(self, parser: CommandParser) -> None:
         """Arguments of this command, besides `--json`."""
 
-    def answer(self, **options: Any) -> Mapping[str, Any]:
+    def answer(self, *_args: Any, **options: Any) -> Mapping[str, Any]:
         raise TypeError(f"{type(self).__name__} does not implement answer()")
 
     def show(self, document: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from django.db import connection
 
 from segmentation.domain.definitions import Catalog, Label, Layering, Segment, TagGroup
 from segmentation.domain.dependencies import Ref
-from segmentation.domain.reading import Entry, Report, build_catalog, load_value, read_entries
+from segmentation.domain.reading import build_catalog, read_stored
 from segmentation.domain.writing import (
     Document,
     digest,
@@ -58,20 +58,6 @@ def stored_document() -> Document:
         )
         for kind, model in MODELS.items()
     }
-
-
-def read_stored(document: Mapping[str, Any]) -> tuple[Entry, ...]:
-    """The entries of a document that this application wrote.
-
-    Raises ValueError when it can't be read: that is damage, not an operator's mistake.
-    """
-    report = Report()
-    root = load_value(document, report)
-    entries = read_entries(root.fields(tuple(_SECTIONS.values())) or {})
-    if report.problems:
-        first = report.problems[0]
-        raise ValueError(f"stored definitions can't be read: {first.path}: {first.message}")
-    return entries
 
 
 def current_catalog() -> Catalog:

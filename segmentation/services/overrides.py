@@ -12,7 +12,7 @@ from segmentation.models import ManualMember, Objection, Run
 
 def load_overrides() -> pa.Table:
     """The manual rows and objections of now, with the columns of OVERRIDES."""
-    rows = [
+    rows: list[tuple[int, str, str | None]] = [
         (ordinal, kind, key)
         for ordinal, kind, key in ManualMember.objects.filter(segment__retired_at=None)
         .order_by("pk")

@@ -126,12 +126,15 @@ def note_stage(run: Run, stage: str) -> None:
 
 
 def fail_run(run: Run, error: Exception, *, now: datetime) -> None:
-    """Record a failed attempt: queued again with back-off when the database was the reason,
-    else failed with what went wrong."""
+    """Record a failed attempt: queued again with back-off when the reason will pass
+    (the database, the disk, definitions changed meanwhile), else failed with what went wrong."""
     message = f"{type(error).__name__}: {error}"
     if isinstance(error, TierwiseError):
         message = error.message
-    again = isinstance(error, DatabaseError | OSError) and run.attempts < MOST_ATTEMPTS
+    passing = isinstance(error, DatabaseError | OSError) or (
+        isinstance(error, TierwiseError) and error.code == "definitions_changed"
+    )
+    again = passing and run.attempts < MOST_ATTEMPTS
     Run.objects.filter(pk=run.pk, lease_owner=run.lease_owner).update(
         status=Run.Status.QUEUED if again else Run.Status.FAILED,
         not_before=now + _BACK_OFF * 2 ** (run.attempts - 1) if again else None,

@@ -15,11 +15,11 @@ from django.db import connection, transaction
 from pghistory.models import Context
 
 from membership.models import Membership, Program, ProgramVersion, Tier
+from membership.queries import load_definition_set
 from membership.services.applying import Applied, Source, apply_documents
 from membership.services.definitions import (
     current_programs,
     definition_set,
-    load_definition_set,
 )
 from segmentation.domain.errors import NotAvailableError, TierwiseError
 from segmentation.models import (

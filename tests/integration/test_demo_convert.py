@@ -12,13 +12,13 @@ import pytest
 
 from demo.convert import convert
 
-MEMBERS = """household_id,age,income,home_ownership,marital_status,household_size,household_comp,kids_count
-1,65+,35-49K,Homeowner,Married,2,2 Adults No Kids,0
-3,,,,,,,
+MEMBERS = """household_id,age,income,home_ownership,household_size,household_comp
+1,65+,35-49K,Homeowner,2,2 Adults No Kids
+3,,,,,
 """
-ORDERS = """basket_id,household_id,store_id,ordered_at,lines,units,total,retail_disc,coupon_disc,coupon_match_disc
-20,3,364,2017-01-01 03:30:00,2,3,{total},0.3,0.5,0.05
-10,1,317,2017-01-02 18:33:25,1,0,0.0,0.0,0.0,0.0
+ORDERS = """basket_id,household_id,store_id,ordered_at,units,total,retail_disc,coupon_match_disc
+20,3,364,2017-01-01 03:30:00,3,{total},0.3,0.05
+10,1,317,2017-01-02 18:33:25,0,0.0,0.0,0.0
 """
 PRODUCTS = """product_id,manufacturer_id,department,brand,product_category,product_type,package_size
 7,1,GROCERY,National,CHEESE,CHEESE,

@@ -16,8 +16,8 @@ from django.core.management import call_command
 
 from segmentation.domain.errors import NotFoundError, TierwiseError
 from segmentation.models import Customer, FactBatch, Order, OrderLine
-from segmentation.services.importing import FileRefused, csv_files
-from tests.fixtures.fact_files import Importer
+from segmentation.services.importing import FileRefused, csv_files, import_file
+from tests.fixtures.fact_files import NOW, Importer
 
 pytestmark = pytest.mark.django_db
 HEADER = "order_id,customer_id,placed_at,amount"
@@ -26,6 +26,13 @@ HEADER = "order_id,customer_id,placed_at,amount"
 @pytest.fixture
 def importer(tmp_path: Path) -> Importer:
     return Importer(tmp_path)
+
+
+def call_import(importer: Importer, path: Path, *, rejects: Path) -> None:
+    import_file(
+        path, kind="orders", actor="operator", zone=importer.zone, base_currency="CNY", now=NOW,
+        recorded_at=NOW, rejects=rejects,
+    )  # fmt: skip
 
 
 def test_lines_are_physical_and_raw_is_the_text(importer: Importer) -> None:
@@ -160,6 +167,26 @@ def test_parquet_lines_with_float_numbers_and_dates(importer: Importer) -> None:
     assert [problem.code for problem in refused.value.problems] == ["bad_column_type"] * 2
 
 
+def test_damaged_parquet_is_refused_whole(importer: Importer) -> None:
+    path = importer.folder / "f.parquet"
+    column = pa.array([f"O{i}" for i in range(5000)])
+    table = pa.table(dict.fromkeys(("order_id", "customer_id", "placed_at", "amount"), column))
+    pq.write_table(table, path, compression="zstd")
+    content = bytearray(path.read_bytes())
+    content[100:400] = bytes(300)
+    bad_text = pa.Array.from_buffers(
+        pa.string(), 1, [None, pa.py_buffer(bytes([0, 0, 0, 0, 1, 0, 0, 0])), pa.py_buffer(b"\xff")]
+    )
+    other = importer.folder / "g.parquet"
+    pq.write_table(pa.table({"customer_id": bad_text}), other)
+    path.write_bytes(content)
+    for kind, file in (("orders", path), ("customers", other)):
+        with pytest.raises(FileRefused) as refused:
+            importer.file(kind, file)
+        assert [problem.code for problem in refused.value.problems] == ["broken_parquet"]
+    assert not FactBatch.objects.exists()
+
+
 def test_chunks_join_seamlessly(importer: Importer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_files, "CHUNK_ROWS", 3)
     rows = [(f"O{i % 7}", "C1", "2024-01-01", "x" if i == 5 else i) for i in range(10)]
@@ -190,7 +217,9 @@ def test_the_command(importer: Importer, capsys: pytest.CaptureFixture[str]) -> 
 def test_rejects_that_cannot_be_written_stop_the_import(importer: Importer) -> None:
     path = importer.folder / "f.csv"
     path.write_text(f"{HEADER}\nO1,C1,2024-01-01,1\n")
-    importer.folder = importer.folder / "none"
-    with pytest.raises(TierwiseError, match="can't be written"):
-        importer.file("orders", path)
+    text = path.read_text()
+    for place in (path, importer.folder, importer.folder / "none" / "r.csv"):
+        with pytest.raises(TierwiseError, match=r"can't be written|no place"):
+            call_import(importer, path, rejects=place)
+    assert path.read_text() == text
     assert not Order.objects.exists()

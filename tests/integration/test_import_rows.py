@@ -53,6 +53,7 @@ def test_every_row_has_its_result(importer: Importer) -> None:
         order("Q1", Decimal("1e-3")),
         order("Q2", Decimal("1e9999")),
         order("a\ud800"),
+        ["O1"],
     ]
     results = importer.call("orders", rows)
     assert short(results) == [
@@ -71,17 +72,16 @@ def test_every_row_has_its_result(importer: Importer) -> None:
         ("Q1", "rejected", "too_precise"),
         ("Q2", "rejected", "out_of_range"),
         ("a\\ud800", "rejected", "bad_text"),
+        (None, "rejected", "bad_type"),
     ]
     counts = results.counts
     assert (counts.read, counts.inserted, counts.unchanged, counts.updated, counts.rejected) == (
-        15, 4, 1, 1, 9,
+        16, 4, 1, 1, 10,
     )  # fmt: skip
     assert all((r.message is None) == (r.code is None) for r in results.results)
     assert Order.objects.get(external_id="O1").amount == 4
-    assert set(FactBatch.objects.values_list("kind", "source", "actor")) == {
-        ("orders", "api", "key"),
-        ("customers", "api", "key"),
-    }
+    batches = FactBatch.objects.values_list("kind", "source", "actor", "read", "rejected")
+    assert set(batches) == {("orders", "api", "key", 16, 10), ("customers", "api", "key", 1, 0)}
 
 
 def test_keys_left_out_are_per_row(importer: Importer) -> None:

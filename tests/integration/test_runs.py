@@ -269,3 +269,30 @@ def test_tier_leaves_read_the_rank_a_tier_has_now(world: World) -> None:
     run = world.run("2026-01-16")
     assert world.members(run, "golden") == {"anna"}
     assert world.moves(run) == []
+
+
+def test_a_tier_removed_while_a_run_computes_is_given_to_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run notices at publication, starts again and publishes with the new definitions."""
+    from membership.services import recompute
+
+    world.order("anna", "2026-01-10T09:00:00", "1500.00")
+    real = recompute.compute
+    version = CLUB["programs"][0]["version"]
+    silver_only = {**CLUB["programs"][0], "version": {**version, "tiers": version["tiers"][:1]}}
+
+    def applied_meanwhile(*args: Any, **named: Any) -> Any:
+        world.apply({"programs": [silver_only]})
+        return real(*args, **named)
+
+    monkeypatch.setattr(recompute, "compute", applied_meanwhile)
+    asked = recompute.request_run(as_of=day("2026-01-15"), actor="tester", now=datetime.now(UTC))
+    recompute.execute_next_run(clock=lambda: datetime.now(UTC))
+    asked.refresh_from_db()
+    assert (asked.status, Membership.objects.count()) == (Run.Status.QUEUED, 0)
+    assert "Definitions changed" in asked.error
+    Run.objects.update(not_before=None)
+    monkeypatch.setattr(recompute, "compute", real)
+    recompute.execute_next_run(clock=lambda: datetime.now(UTC))
+    assert world.tiers() == {"anna": "silver"}

@@ -5,6 +5,7 @@ from .entries import Entry, Use
 from .loading import load_text, load_value
 from .place import Place, Report, pointer
 from .rules import Scope, read_rule
+from .stored import read_stored
 
 __all__ = [
     "Entry",
@@ -20,4 +21,5 @@ __all__ = [
     "read_entries",
     "read_rule",
     "read_section",
+    "read_stored",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil, floor
+from typing import cast
 
 import ibis
 import ibis.expr.types as ir
@@ -71,7 +72,7 @@ def compare_integers(column: ir.Value, cmp: str, value: object, scale: int) -> i
     A bound between two integers is moved to the next one it can mean: x >= 0.5 is x >= 1.
     """
     if cmp == "between":
-        low, high = value  # type: ignore[misc]
+        low, high = cast("tuple[Decimal, Decimal]", value)
         return (column >= integer(ceil(_units(low, scale)))) & (
             column <= integer(floor(_units(high, scale)))
         )
@@ -87,8 +88,8 @@ def compare_integers(column: ir.Value, cmp: str, value: object, scale: int) -> i
             return column < integer(ceil(bound))
         case "eq" | "ne":
             if bound.denominator != 1:
-                never = column.notnull() & ibis.literal(False)
-                return never if cmp == "eq" else column.notnull()
+                # Null stays null, so that the leaf above can tell what a missing value means.
+                return ibis.ifelse(column.isnull(), ibis.null("boolean"), cmp == "ne")
             equal = column == integer(int(bound))
             return equal if cmp == "eq" else ~equal
     raise ValueError(f"{cmp} compares no numbers")
@@ -102,7 +103,7 @@ def compare_fractions(
     The denominator is above zero or null.
     """
     if cmp == "between":
-        low, high = value  # type: ignore[misc]
+        low, high = cast("tuple[Decimal, Decimal]", value)
         return compare_fractions(numerator, denominator, "gte", low, scale) & compare_fractions(
             numerator, denominator, "lte", high, scale
         )

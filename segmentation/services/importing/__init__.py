@@ -1,7 +1,6 @@
 """Recording of facts: files (`import_file`) and API rows (`record_rows`), by the same rules."""
 
-from .chunks import Refusal
-from .files import FileRefused
+from .chunks import FileRefused, Refusal
 from .imports import Progress, import_file
 from .recording import Counts
 from .records import RowResult, RowResults, record_rows

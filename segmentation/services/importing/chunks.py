@@ -9,9 +9,22 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from segmentation.domain.errors import Problem, TierwiseError
+
 CHUNK_ROWS = 50_000
 
 Mask = npt.NDArray[np.bool_]
+
+
+class FileRefused(TierwiseError):
+    """The file can't be imported; no row of it was recorded."""
+
+    code = "invalid"
+
+
+def refused(code: str, message: str) -> FileRefused:
+    """The refusal of a whole file for one reason."""
+    return FileRefused(message, problems=(Problem("", code, message),))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import gzip
 import io
 import os
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,17 +19,11 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from segmentation.domain.errors import NotFoundError, Problem, TierwiseError
+from segmentation.domain.errors import NotFoundError, Problem
 from segmentation.domain.facts import FactKind, ImportedGroup, header_problems
 
 from . import csv_files, parquet_files
-from .chunks import Chunk
-
-
-class FileRefused(TierwiseError):
-    """The file can't be imported; no row of it was recorded."""
-
-    code = "invalid"
+from .chunks import Chunk, FileRefused, refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +57,9 @@ def open_facts(
         try:
             yield opened(source, path, kind, groups)
         except UnicodeDecodeError:
-            raise _refused("not_utf8", f"{path.name} is not UTF-8.") from None
+            raise refused("not_utf8", f"{path.name} is not UTF-8.") from None
         except (EOFError, zlib.error, gzip.BadGzipFile):
-            raise _refused("broken_gzip", f"{path.name} is no whole gzip file.") from None
+            raise refused("broken_gzip", f"{path.name} is no whole gzip file.") from None
 
 
 def _open_csv(
@@ -73,11 +67,11 @@ def _open_csv(
 ) -> FactFile:
     lower = path.name.lower()
     if not lower.endswith((".csv", ".csv.gz")):
-        raise _refused("unknown_format", "Files end in .csv, .csv.gz or .parquet.")
+        raise refused("unknown_format", "Files end in .csv, .csv.gz or .parquet.")
 
     is_packed = lower.endswith(".gz")
 
-    def records() -> Iterator[csv_files.Record]:
+    def records() -> Generator[csv_files.Record, None, None]:
         # A second handle on the same open file: a file replaced meanwhile is not read.
         with os.fdopen(os.dup(source.fileno()), "rb") as plain:
             plain.seek(0)
@@ -93,9 +87,9 @@ def _open_csv(
     with closing(records()) as found:
         first = next(found, None)
     if first is None:
-        raise _refused("empty_file", f"{path.name} is empty.")
+        raise refused("empty_file", f"{path.name} is empty.")
     if first.problem is not None:
-        raise _refused("bad_csv", f"The header of {path.name} is not CSV.")
+        raise refused("bad_csv", f"The header of {path.name} is not CSV.")
     header = first.cells
     _refuse_problems(header_problems(header, kind=kind, groups=groups), path)
     return FactFile(
@@ -111,12 +105,12 @@ def _open_parquet(
     source: BinaryIO, path: Path, kind: FactKind, groups: Mapping[str, ImportedGroup]
 ) -> FactFile:
     if path.stat().st_size == 0:
-        raise _refused("empty_file", f"{path.name} is empty.")
+        raise refused("empty_file", f"{path.name} is empty.")
     try:
         file = pq.ParquetFile(source)
         names = file.schema_arrow.names
-    except pa.ArrowInvalid:
-        raise _refused("broken_parquet", f"{path.name} is no Parquet file.") from None
+    except (pa.ArrowInvalid, OSError):
+        raise refused("broken_parquet", f"{path.name} is no Parquet file.") from None
     problems = header_problems(names, kind=kind, groups=groups)
     problems += parquet_files.column_problems(file.schema_arrow, kind=kind)
     _refuse_problems(problems, path)
@@ -132,7 +126,3 @@ def _open_parquet(
 def _refuse_problems(problems: tuple[Problem, ...], path: Path) -> None:
     if problems:
         raise FileRefused(f"The columns of {path.name} can't be imported.", problems=problems)
-
-
-def _refused(code: str, message: str) -> FileRefused:
-    return FileRefused(message, problems=(Problem("", code, message),))

@@ -64,7 +64,7 @@ def import_file(
     reading = Reading(fact, zone, base_currency, groups)
     author = Author(FactBatch.Source.IMPORT, actor, recorded_at, now, path.name)
     with open_facts(path, kind=fact, groups=groups) as file:
-        rejects_file = _rejects_file(rejects) if rejects is not None else None
+        rejects_file = _rejects_file(rejects, beside=path) if rejects is not None else None
         try:
             with transaction.atomic():
                 counts = _record(file, reading, author, strict, rejects_file, on_progress)
@@ -100,7 +100,9 @@ def _record(
     return recorded.counts
 
 
-def _rejects_file(path: Path) -> RejectsFile:
+def _rejects_file(path: Path, *, beside: Path) -> RejectsFile:
+    if path.is_dir() or path.resolve() == beside.resolve():
+        raise TierwiseError(f"{path} is no place for rejects.")
     try:
         return RejectsFile(path)
     except OSError as error:

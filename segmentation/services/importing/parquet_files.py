@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from segmentation.domain.errors import Problem
 from segmentation.domain.facts import FactKind
 
-from .chunks import CHUNK_ROWS, Chunk
+from .chunks import CHUNK_ROWS, Chunk, refused
 
 types = pa.types
 
@@ -47,15 +47,21 @@ def _plain(type_: pa.DataType) -> pa.DataType | None:
 
 
 def chunks(file: pq.ParquetFile, *, kind: FactKind) -> Iterator[Chunk]:
-    """The rows of the file in chunks; the sequence number is the row's, from 1."""
+    """The rows of the file in chunks; the sequence number is the row's, from 1.
+
+    Raises FileRefused `broken_parquet` where the file is damaged.
+    """
     first = 1
-    for batch in file.iter_batches(batch_size=CHUNK_ROWS):
-        columns = {
-            name: cell_texts(batch.column(index), is_date=_is_date(name, kind))
-            for index, name in enumerate(batch.schema.names)
-        }
-        yield Chunk(np.arange(first, first + batch.num_rows, dtype=np.int64), columns)
-        first += batch.num_rows
+    try:
+        for batch in file.iter_batches(batch_size=CHUNK_ROWS):
+            columns = {
+                name: cell_texts(batch.column(index), is_date=_is_date(name, kind))
+                for index, name in enumerate(batch.schema.names)
+            }
+            yield Chunk(np.arange(first, first + batch.num_rows, dtype=np.int64), columns)
+            first += batch.num_rows
+    except (pa.ArrowInvalid, OSError):
+        raise refused("broken_parquet", f"The file is damaged behind row {first - 1}.") from None
 
 
 def raw_rows(file: pq.ParquetFile, *, kind: FactKind) -> Iterator[tuple[int, str]]:
@@ -91,6 +97,7 @@ def cell_texts(array: pa.Array, *, is_date: bool = False) -> pa.StringArray:
         texts = array.cast(pa.date32()).cast(pa.string())
     else:
         texts = array.cast(pa.string())
+        texts.validate(full=True)  # files may claim to hold UTF-8 and not do so
     return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
 
 

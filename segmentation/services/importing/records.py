@@ -82,8 +82,10 @@ def record_rows(
             outcome[index] = Refusal(index, refused.code, refused.message)
     try:
         with transaction.atomic():
+            bad = tuple(refusal for refusal in outcome.values() if isinstance(refusal, Refusal))
             for part in _parts(good, kind=fact):
-                outcome |= _record(part, reading, author, strict)
+                outcome |= _record(part, bad, reading, author, strict)
+                bad = ()
             if atomic and any(isinstance(result, Refusal) for result in outcome.values()):
                 raise _NotAllGood
     except _NotAllGood:
@@ -114,7 +116,11 @@ def _parts(good: list[tuple[int, Cells]], *, kind: FactKind) -> Iterator[list[tu
 
 
 def _record(
-    part: list[tuple[int, Cells]], reading: Reading, author: Author, strict: bool
+    part: list[tuple[int, Cells]],
+    bad: tuple[Refusal, ...],
+    reading: Reading,
+    author: Author,
+    strict: bool,
 ) -> dict[int, Status | Refusal]:
     column_sets = {frozenset(cells) for _, cells in part}
     required = {column.name for column in reading.kind.columns if column.required}
@@ -126,6 +132,7 @@ def _record(
         sequence=np.array([index for index, _ in part], np.int64),
         columns={name: text_array([cells.get(name) for _, cells in part]) for name in names},
         given={name: np.array([name in cells for _, cells in part]) for name in names},
+        refused=bad,
     )
     with staging_tables(reading.kind, tag_columns=tags.values(), sent=sent):
         staged = normalise(chunk, reading=reading)
@@ -139,7 +146,7 @@ def _record(
 
 
 def _id(row: Mapping[str, object], kind: FactKind) -> str | None:
-    parts = [row.get(name) for name in kind.key]
+    parts = [row.get(name) for name in kind.key] if isinstance(row, Mapping) else [None]
     if any(part is None or part == "" for part in parts):
         return None
     return "/".join(map(str, parts)).encode(errors="backslashreplace").decode()

@@ -23,6 +23,8 @@ def row_cells(
 ) -> Cells:
     """The cells of a row; an empty text is missing, a key left out is absent. Raises CellRefused
     with unknown_column, unknown_group, derived_group or bad_type."""
+    if not isinstance(row, Mapping):
+        raise CellRefused("bad_type", "A row is a JSON object.")
     cells = {}
     for name, value in row.items():
         problem = column_problem(str(name), kind=kind, groups=groups)

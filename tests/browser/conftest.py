@@ -1,0 +1,91 @@
+"""A headless Chromium that reports what a person would stumble over."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Response, sync_playwright
+
+from tests.fixtures.cast import PASSWORD
+
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--no-first-run",
+]  # fmt: skip
+
+
+@dataclass
+class Visit:
+    """A browser page with everything it complained about, and where its pictures go."""
+
+    page: Page
+    address: str
+    pictures: Path
+    complaints: list[str] = field(default_factory=list)
+
+    def open(self, path: str, *, name: str = "") -> None:
+        """Go there, wait until it is drawn and, with a name, keep a picture of the whole page."""
+        self.page.goto(self.address + path, wait_until="networkidle")
+        self.page.wait_for_function("document.fonts.status === 'loaded'")
+        if name:
+            self.page.screenshot(path=self.pictures / f"{name}.png", full_page=True)
+
+    def log_in(self, username: str) -> None:
+        self.open("/admin/login/")
+        self.page.fill("#id_username", username)
+        self.page.fill("#id_password", PASSWORD)
+        self.page.click("form#login-form [type=submit]")
+        self.page.wait_for_url("**/admin/")
+
+    def overflow(self) -> int:
+        """Pixels by which the page is wider than the window."""
+        script = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        return int(self.page.evaluate(script))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    # The driver's event loop lives in the test's thread, where Django would refuse queries.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = Path(os.environ.get("PICTURES", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(params=["en", "zh-Hans"])
+def visit(request: pytest.FixtureRequest, chromium: Browser, pictures: Path) -> Iterator[Visit]:
+    """A window of 1440 pixels in each of the two languages."""
+    server = request.getfixturevalue("live_server")
+    context = chromium.new_context(
+        viewport={"width": 1440, "height": 900}, locale=request.param, timezone_id="Asia/Shanghai"
+    )
+    page = context.new_page()
+    found = Visit(page=page, address=server.url, pictures=pictures)
+
+    def hear(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            found.complaints.append(f"{message.type}: {message.text}")
+
+    def see(response: Response) -> None:
+        if response.status >= 400:
+            found.complaints.append(f"{response.status}: {response.url}")
+
+    page.on("console", hear)
+    page.on("pageerror", lambda error: found.complaints.append(f"error: {error}"))
+    page.on("response", see)
+    yield found
+    context.close()

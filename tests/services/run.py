@@ -1,0 +1,29 @@
+"""`make test-services`: installs and starts the servers, runs the marked tests, stops them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+
+from tests.conftest import REPOSITORY
+from tests.services.servers import install_missing, running
+
+
+def main(words: list[str]) -> int:
+    install_missing()
+    with running() as servers:
+        environment = os.environ | {
+            "DATABASE_URL": servers.postgresql,
+            "SECRET_KEY": secrets.token_urlsafe(48),
+            "TEST_REDIS_URL": servers.redis,
+            "TEST_RABBITMQ_URL": servers.rabbitmq,
+        }
+        environment.pop("CELERY_BROKER_URL", None)
+        command = [sys.executable, "-m", "pytest", "-m", "services", *words]
+        return subprocess.run(command, cwd=REPOSITORY, env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
