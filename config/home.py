@@ -15,8 +15,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from membership.admin.memberships import moved_words
-from membership.admin.wording import kind_badge, reason_words, tier_label
-from membership.models import Program, Tier, Transition
+from membership.admin.wording import kind_badge, reason_words, tier_label, tier_names
+from membership.models import Program, Transition
 from segmentation.admin import shown
 from segmentation.admin.facts import KIND_WORDS
 from segmentation.admin.runs import RESTRICTED
@@ -128,24 +128,17 @@ def _tiers(newest: Run, previous: Run | None) -> shown.Table:
         (row.run_id, row.key, row.value): row.size
         for row in RunCount.objects.filter(run_id__in=wanted, kind=RunCount.Kind.TIER)
     }
-    programs = {row.key: shown.label(row) for row in Program.objects.defer("document")}
-    names: dict[tuple[str, str], tuple[int, str]] = {}
-    for tier in (
-        Tier.objects.select_related("version__program")
-        .defer("version__document", "version__program__document")
-        .order_by("version__number")
-    ):
-        names[tier.version.program.key, tier.key] = (tier.rank, shown.label(tier))
+    names = tier_names()
+    place = {pair: number for number, pair in enumerate(names)}
     found = [(key, value) for run_id, key, value in sizes if run_id == newest.pk]
-    found.sort(key=lambda item: (item[0], -names.get(item, (0, ""))[0]))
+    found.sort(key=lambda pair: (place.get(pair, len(place)), pair))
     rows = []
     for key, value in found:
         size = sizes[newest.pk, key, value]
         before = sizes.get((previous.pk, key, value)) if previous else None
         rows.append(
             (
-                programs.get(key, key),
-                names.get((key, value), (0, value))[1],
+                *names.get((key, value), (key, value)),
                 shown.count(size),
                 shown.EMPTY if before is None else shown.change(size - before),
             )

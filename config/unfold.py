@@ -13,6 +13,13 @@ UNFOLD: dict[str, Any] = {
     "SITE_SUBHEADER": _("Membership programs"),
     "SITE_SYMBOL": "workspace_premium",
     "SITE_URL": None,
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda request: static("segmentation/favicon.svg"),
+        }
+    ],
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_LANGUAGES": True,

@@ -44,6 +44,9 @@ class MembershipPage(ExactSearchAdmin):
     search_fields = ("customer",)
     search_help_text = _("A customer's whole ID")
 
+    def heading(self, row: Any) -> str:
+        return f"{row.customer.external_id} · {shown.label(row.program)}"
+
     def find(self, rows: QuerySet[Any], *, term: str) -> QuerySet[Any]:
         return rows.filter(customer_id=customer_id_of(term))
 
@@ -75,7 +78,7 @@ class MembershipPage(ExactSearchAdmin):
 @admin.register(Membership)
 class MembershipAdmin(MembershipPage):
     list_display = (
-        "pk", "shown_customer", "shown_program", "shown_tier", "shown_since", "shown_until",
+        "serial", "shown_customer", "shown_program", "shown_tier", "shown_since", "shown_until",
         "shown_grace",
     )  # fmt: skip
     list_filter = (ProgramFilter, "until")
@@ -102,7 +105,7 @@ class MembershipAdmin(MembershipPage):
 @admin.register(Transition)
 class TransitionAdmin(MembershipPage):
     list_display = (
-        "pk", "shown_at", "shown_customer", "shown_program", "shown_kind", "moved",
+        "serial", "shown_at", "shown_customer", "shown_program", "shown_kind", "moved",
         "shown_reasons",
     )  # fmt: skip
     list_filter = (ProgramFilter, "kind", "at")

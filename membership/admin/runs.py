@@ -17,10 +17,12 @@ from unfold.widgets import UnfoldAdminSplitDateTimeWidget
 
 from config import clock
 from membership.services.recompute import request_run
-from segmentation.admin.runs import RunAdmin
+from segmentation.admin.runs import RunAdmin, TierNames
 from segmentation.domain.errors import TierwiseError
 from segmentation.models import Installation, Run
 from segmentation.permissions import REQUEST_RUN
+
+from .wording import tier_names
 
 
 class RecomputeForm(forms.Form):
@@ -41,6 +43,9 @@ class StartableRunAdmin(RunAdmin):
     """Runs, and starting one with the right to."""
 
     change_list_template = "admin/run_list.html"
+
+    def tier_names(self) -> TierNames:
+        return tier_names()
 
     def get_urls(self) -> list[URLPattern]:
         start = self.admin_site.admin_view(self.recompute_view)

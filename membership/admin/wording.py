@@ -59,6 +59,20 @@ def values_words(values: Mapping[str, Any], *, labels: Mapping[str, str]) -> str
     )
 
 
+def tier_names() -> dict[tuple[str, str], tuple[str, str]]:
+    """(program key, tier key) to their newest names, highest rank first; one query."""
+    tiers = Tier.objects.select_related("version__program").defer(
+        "version__document", "version__program__document"
+    )
+    newest: dict[tuple[str, str], Tier] = {}
+    for tier in tiers.order_by("version__number"):
+        newest[tier.version.program.key, tier.key] = tier
+    ordered = sorted(newest.items(), key=lambda item: (item[0][0], -item[1].rank))
+    return {
+        key: (shown.label(tier.version.program), shown.label(tier)) for key, tier in ordered
+    }
+
+
 def tier_label(column: str) -> Subquery:
     """The newest name of the tier whose key is in `column`, in the language of this request."""
     tiers = Tier.objects.filter(

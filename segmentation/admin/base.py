@@ -17,6 +17,7 @@ from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -37,6 +38,23 @@ class TierwiseAdmin(ModelAdmin):
     empty_value_display = EMPTY
     list_filter_submit = False
     compressed_fields = True
+
+    @admin.display(description=_("No."))
+    def serial(self, row: Any) -> int:
+        """The row's number, for lists of things without a name."""
+        return int(row.pk)
+
+    def heading(self, row: Any) -> str:
+        """What the page of this row is called."""
+        return str(row)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        row = kwargs.get("obj")
+        if row is not None:
+            context["heading"] = context["subtitle"] = self.heading(row)
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Only what a filter of this page declares."""
@@ -71,6 +89,7 @@ class ReadOnlyAdmin(TierwiseAdmin):
     """Looks only; `view` permission is enough for every page."""
 
     actions = None
+    change_form_template = "admin/read_only_page.html"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

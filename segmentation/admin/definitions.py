@@ -92,6 +92,9 @@ class DefinitionAdmin(ReadOnlyAdmin):
             (_("Definition"), {"fields": ("shown_document",)}),
         )
 
+    def heading(self, row: Any) -> str:
+        return shown.label(row)
+
     def panels(self, definition: Any, *, request: HttpRequest) -> tuple[shown.Table, ...]:
         return ()
 
@@ -166,11 +169,11 @@ class TagGroupAdmin(DefinitionAdmin):
                 )
                 for rule in rules
             ]
-            headers: tuple[Any, ...] = (_("tag value"), _("rule"), _("customers"))
+            headers: tuple[Any, ...] = (_("tag value"), _("rule"), _("number of customers"))
         else:
             values = definition.document.get("values") or []
             rows = [(value, shown.count(sizes.get(value))) for value in values]
-            headers = (_("tag value"), _("customers"))
+            headers = (_("tag value"), _("number of customers"))
         right = frozenset({len(headers) - 1})
         return (shown.Table(_("Tag values"), headers, rows, note=as_of_note(run), numeric=right),)
 
@@ -232,7 +235,7 @@ class LayeringAdmin(DefinitionAdmin):
                 definition.document.get("layers") or [], lower, upper, strict=False
             )
         ]
-        headers = (_("layer"), _("from (included)"), _("to (not included)"), _("customers"))
+        headers = (_("layer"), _("from (included)"), _("to (not included)"), _("number of customers"))
         return (
             shown.Table(
                 _("Layers"), headers, rows, note=as_of_note(run), numeric=frozenset({1, 2, 3})
@@ -325,7 +328,7 @@ def visibility_badge(*, is_hidden: bool) -> SafeString:
 
 @admin.register(DefinitionVersion)
 class DefinitionVersionAdmin(KeysetAdmin):
-    list_display = ("pk", "shown_kind", "key", "number", "is_retired", "actor", "published_at")
+    list_display = ("serial", "shown_kind", "key", "number", "is_retired", "actor", "published_at")
     list_filter = ("kind", "published_at")
     fieldsets = (
         (
@@ -357,7 +360,7 @@ class DefinitionVersionAdmin(KeysetAdmin):
 class DefinitionSetAdmin(KeysetAdmin):
     """Everything a run was computed from, hidden rules included: needs the right to see those."""
 
-    list_display = ("pk", "digest", "created_at")
+    list_display = ("serial", "digest", "created_at")
     list_display_links = ("digest",)
     fields = ("digest", "created_at", "shown_document")
 

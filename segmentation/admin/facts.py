@@ -52,6 +52,9 @@ class FactAdmin(ExactSearchAdmin):
     search_help_text = _("Its ID, or a customer's whole ID")
     list_select_related = ("customer",)
 
+    def heading(self, row: Any) -> str:
+        return str(getattr(row, "external_id", row.pk))
+
     def find(self, rows: QuerySet[Any], *, term: str) -> QuerySet[Any]:
         return rows.filter(Q(external_id=term) | Q(customer_id=customer_id_of(term)))
 
@@ -95,7 +98,7 @@ class CustomerAdmin(ExactSearchAdmin):
                     ("shown_registered", "is_staff"),
                     ("consent_marketing", "consent_at"),
                     ("shown_unionid", "shown_external_userid"),
-                    ("is_stub", "shown_batch"),
+                    ("shown_stub", "shown_batch"),
                 )
             },
         ),
@@ -139,6 +142,12 @@ class CustomerAdmin(ExactSearchAdmin):
     @admin.display(description=_("registered at"))
     def shown_registered(self, customer: Customer) -> str:
         return shown.instant(customer.registered_at)
+
+    @admin.display(description=_("known by ID only"))
+    def shown_stub(self, customer: Customer) -> SafeString:
+        if customer.is_stub:
+            return shown.badge(_("yes"), colour="warning")
+        return shown.badge(_("no"), colour="default")
 
     @admin.display(description=_("last import"))
     def shown_batch(self, customer: Customer) -> SafeString:
@@ -345,7 +354,7 @@ class CustomerTagAdmin(FactAdmin):
 @admin.register(FactBatch)
 class FactBatchAdmin(KeysetAdmin):
     list_display = (
-        "pk", "shown_kind", "source", "file_name", "actor", "recorded_at", "shown_read",
+        "serial", "shown_kind", "source", "file_name", "actor", "recorded_at", "shown_read",
         "shown_inserted", "shown_updated", "shown_unchanged", "shown_rejected",
     )  # fmt: skip
     list_filter = ("source", "recorded_at")
@@ -394,7 +403,7 @@ class FactBatchAdmin(KeysetAdmin):
 class FactVersionAdmin(KeysetAdmin):
     """What a later import replaced; contact data in it is masked like the customer's."""
 
-    list_display = ("pk", "shown_kind", "row_id", "batch_id", "superseded_by_id")
+    list_display = ("serial", "shown_kind", "row_id", "batch_id", "superseded_by_id")
     fields = ("shown_kind", "row_id", "batch_id", "superseded_by_id", "shown_row")
 
     @admin.display(description=_("kind"))

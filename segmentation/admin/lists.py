@@ -38,7 +38,7 @@ class ManualMemberAdmin(ExactSearchAdmin):
     """Rows are added and removed, never edited; both go through the service and need a reason."""
 
     list_display = (
-        "pk", "shown_segment", "shown_customer", "shown_kind", "reason", "actor", "created_at",
+        "serial", "shown_segment", "shown_customer", "shown_kind", "reason", "actor", "created_at",
     )  # fmt: skip
     list_filter = (VisibleSegmentFilter, "kind")
     search_fields = ("customer",)
@@ -78,7 +78,9 @@ class ManualMemberAdmin(ExactSearchAdmin):
         field = super().formfield_for_foreignkey(db_field, request, **kwargs)
         if db_field.name == "segment" and field is not None:
             field.label_from_instance = shown.label
-            field.widget.can_add_related = False
+        if field is not None:
+            field.widget.can_add_related = field.widget.can_change_related = False
+            field.widget.can_view_related = False
         return field
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
@@ -147,7 +149,7 @@ class ManualMemberAdmin(ExactSearchAdmin):
 class ObjectionAdmin(KeysetAdmin):
     """Customers who object to personalised decisions; recorded through the API."""
 
-    list_display = ("pk", "shown_customer", "objected_at")
+    list_display = ("serial", "shown_customer", "objected_at")
     list_select_related = ("customer",)
     fields = ("shown_customer", "objected_at")
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 
@@ -41,6 +42,7 @@ STAGES = {
     "postgresql": _("Writing to PostgreSQL"),
     "total": _("Total"),
 }
+TierNames = Mapping[tuple[str, str], tuple[str, str]]
 RESTRICTED = _("Details are restricted.")
 
 
@@ -48,10 +50,10 @@ class RunAdmin(KeysetAdmin):
     """Runs with their timings, log, error and sizes."""
 
     list_display = (
-        "pk", "shown_as_of", "shown_status", "requested_by", "requested_at", "took",
+        "serial", "shown_as_of", "shown_status", "requested_by", "requested_at", "took",
         "shown_customers",
     )  # fmt: skip
-    list_display_links = ("pk", "shown_as_of")
+    list_display_links = ("serial", "shown_as_of")
     list_filter = ("status", "as_of")
     change_form_outer_after_template = "admin/panels.html"
     fieldsets = (
@@ -88,10 +90,17 @@ class RunAdmin(KeysetAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         run = self.get_object(request, object_id or "")
-        panels = run_panels(run, user=request.user) if run else ()
+        panels = run_panels(run, user=request.user, tiers=self.tier_names()) if run else ()
         return super().changeform_view(
             request, object_id, form_url, {**(extra_context or {}), "panels": panels}
         )
+
+    def tier_names(self) -> TierNames:
+        """Names by program key and tier key; the app above knows them."""
+        return {}
+
+    def heading(self, row: Any) -> str:
+        return f"{row.pk} · {shown.instant(row.as_of)}"
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
@@ -114,7 +123,7 @@ class RunAdmin(KeysetAdmin):
     def took(self, run: Run) -> str:
         return shown.seconds(run.seconds)
 
-    @admin.display(description=_("customers"))
+    @admin.display(description=_("number of customers"))
     def shown_customers(self, run: Run) -> str:
         return shown.count(run.customers)
 
@@ -133,15 +142,15 @@ class RunAdmin(KeysetAdmin):
         return str(run.definition_set) if run.definition_set_id else EMPTY
 
 
-def run_panels(run: Run, *, user: Any) -> tuple[shown.Table, ...]:
+def run_panels(run: Run, *, user: Any, tiers: TierNames) -> tuple[shown.Table, ...]:
     """Stages, sizes and log of one run, without anything about segments hidden from the user."""
     counts = run.counts.order_by("kind", "key", "pk")
     by_kind = {kind: list(rows) for kind, rows in groupby(counts, key=lambda row: row.kind)}
     return (
         *_segment_sizes(run, user=user),
-        *_sizes(_("Tags"), by_kind.get(RunCount.Kind.TAG, []), TagGroup),
-        *_sizes(_("Layers"), by_kind.get(RunCount.Kind.LAYER, []), Layering),
-        *_sizes(_("Tiers"), by_kind.get(RunCount.Kind.TIER, []), None),
+        *_sizes(_("Tags"), by_kind.get(RunCount.Kind.TAG, []), _labels(TagGroup), {}),
+        *_sizes(_("Layers"), by_kind.get(RunCount.Kind.LAYER, []), _labels(Layering), {}),
+        *_sizes(_("Tiers"), by_kind.get(RunCount.Kind.TIER, []), {}, tiers),
         _stages(run),
         _log(run, user=user),
     )
@@ -192,12 +201,24 @@ def _segment_sizes(run: Run, *, user: Any) -> tuple[shown.Table, ...]:
     )
 
 
-def _sizes(title: Any, counts: list[RunCount], model: Any) -> tuple[shown.Table, ...]:
+def _labels(model: Any) -> dict[str, str]:
+    return {row.key: shown.label(row) for row in model.objects.defer("document")}
+
+
+def _sizes(
+    title: Any, counts: list[RunCount], labels: Mapping[str, str], pairs: TierNames
+) -> tuple[shown.Table, ...]:
+    """Sizes by key and value: the key by its label, or both by their pair of names."""
     if not counts:
         return ()
-    labels = {row.key: shown.label(row) for row in model.objects.defer("document")} if model else {}
-    rows = [(labels.get(row.key, row.key), row.value, shown.count(row.size)) for row in counts]
-    headers = (_("name"), _("value"), _("customers"))
+    rows = [
+        (
+            *pairs.get((row.key, row.value), (labels.get(row.key, row.key), row.value)),
+            shown.count(row.size),
+        )
+        for row in counts
+    ]
+    headers = (_("name"), _("value"), _("number of customers"))
     return (shown.Table(title, headers, rows, numeric=frozenset({2})),)
 
 
@@ -237,7 +258,7 @@ class VisibleSegmentFilter(admin.SimpleListFilter):
 @admin.register(SegmentResult)
 class SegmentResultAdmin(KeysetAdmin):
     list_display = (
-        "pk", "shown_segment", "shown_as_of", "shown_size", "shown_entered", "shown_left",
+        "serial", "shown_segment", "shown_as_of", "shown_size", "shown_entered", "shown_left",
     )  # fmt: skip
     list_filter = (VisibleSegmentFilter,)
     fields = ("shown_segment", "shown_run", "shown_size", "shown_entered", "shown_left")
@@ -277,7 +298,7 @@ class SegmentResultAdmin(KeysetAdmin):
 
 @admin.register(RunCount)
 class RunCountAdmin(KeysetAdmin):
-    list_display = ("pk", "shown_as_of", "kind", "key", "value", "shown_size")
+    list_display = ("serial", "shown_as_of", "kind", "key", "value", "shown_size")
     list_filter = ("kind",)
     list_select_related = ("run",)
     fields = ("shown_as_of", "kind", "key", "value", "shown_size")
@@ -286,6 +307,6 @@ class RunCountAdmin(KeysetAdmin):
     def shown_as_of(self, row: RunCount) -> str:
         return shown.instant(row.run.as_of)
 
-    @admin.display(description=_("customers"))
+    @admin.display(description=_("number of customers"))
     def shown_size(self, row: RunCount) -> str:
         return shown.count(row.size)

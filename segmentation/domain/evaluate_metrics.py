@@ -13,7 +13,7 @@ from .definitions import FactMetric, FormulaMetric
 from .evaluate_values import Field, matches, property_text, typed_field
 from .history import CustomerHistory, Order, OrderLine, Referral
 from .refunds import line_net_amounts, net_amount
-from .windows import Interval, local_day, local_midnight, matured_end, resolve
+from .windows import local_day, matured_end, resolve
 
 # What a line reads from its order.
 _FROM_ORDER = ("channel", "store_id", "status", "is_promotion")
@@ -109,6 +109,8 @@ def fact_metric(
     facts = counted_facts(history, metric, as_of=as_of, zone=zone, decimals=decimals)
     aggregate = metric.aggregate
     times = [fact.at for fact in facts if fact.at is not None]
+    # Dates, not instants, are compared: a clock set back past midnight repeats part of a date.
+    local_days = {local_day(at, zone) for at in times}
     today = local_day(as_of, zone)
     match aggregate.fn:
         case "count" if aggregate.converted_within_days is not None:
@@ -118,11 +120,11 @@ def fact_metric(
         case "count":
             return Fraction(len(facts))
         case "active_days":
-            return Fraction(len({local_day(at, zone) for at in times}))
+            return Fraction(len(local_days))
         case "days_since_last":
-            return Fraction((today - local_day(max(times), zone)).days) if times else None
+            return Fraction((today - max(local_days)).days) if times else None
         case "days_since_first":
-            return Fraction((today - local_day(min(times), zone)).days) if times else None
+            return Fraction((today - min(local_days)).days) if times else None
         case "count_distinct":
             return Fraction(len(_distinct(facts, metric)))
         case "share":
@@ -180,9 +182,9 @@ def _is_converted(referral: Referral, days: int, as_of: datetime, zone: ZoneInfo
     ]
     if not bought:
         return False
+    first = min(bought)
     last_day = local_day(referral.occurred_at, zone) + timedelta(days=days)
-    in_time = Interval(referral.occurred_at, local_midnight(last_day + timedelta(days=1), zone))
-    return min(bought) in in_time
+    return first >= referral.occurred_at and local_day(first, zone) <= last_day
 
 
 def formula_metric(

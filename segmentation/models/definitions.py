@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pghistory
 import pgtrigger
 from django.db import models
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 _Model = TypeVar("_Model", bound=models.Model)
+
+
+def history_names(model: type[models.Model]) -> dict[str, Any]:
+    """What the event table of a model is called on screens."""
+    names = format_lazy(_("history of {what}"), what=model._meta.verbose_name_plural)
+    return {"verbose_name": names, "verbose_name_plural": names}
 
 
 def track(model: type[_Model]) -> type[_Model]:
@@ -22,6 +29,7 @@ def track(model: type[_Model]) -> type[_Model]:
         pghistory.InsertEvent(level=pghistory.Statement),
         pghistory.UpdateEvent(level=pghistory.Statement),
         pghistory.DeleteEvent(level=pghistory.Statement),
+        meta=history_names(model),
     )(model)
     return tracked
 

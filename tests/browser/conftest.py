@@ -42,6 +42,15 @@ class Visit:
         self.page.click("form#login-form [type=submit]")
         self.page.wait_for_url("**/admin/")
 
+    def words(self) -> str:
+        """What can be read on the page, without icons (their names are text in a font)."""
+        return str(
+            self.page.evaluate(
+                "() => { const icons = document.querySelectorAll('.material-symbols-outlined');"
+                " icons.forEach(icon => icon.remove()); return document.body.innerText; }"
+            )
+        )
+
     def overflow(self) -> int:
         """Pixels by which the page is wider than the window."""
         script = "document.documentElement.scrollWidth - document.documentElement.clientWidth"

@@ -67,7 +67,7 @@ def test_pages_are_whole(visit: Visit) -> None:
         visit.open(address, name=f"{language}_{name}")
         if visit.overflow() > 0:
             wide[name] = visit.overflow()
-        lines = {line.strip() for line in visit.page.inner_text("body").splitlines()}
+        lines = {line.strip() for line in visit.words().splitlines()}
         if lines & english:
             foreign[name] = lines & english
     assert visit.complaints == []

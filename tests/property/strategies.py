@@ -346,7 +346,5 @@ def _reversed(found: dict[str, Anything]) -> dict[str, Anything]:
 
 def ladders(catalog: Catalog) -> st.SearchStrategy[tuple[tuple[int, Node], ...]]:
     """The rules of a program's tiers: no segments."""
-    rule = nodes(
-        sorted(catalog.metrics), dict(catalog.tag_groups), dict(catalog.layerings), most=3
-    )
+    rule = nodes(sorted(catalog.metrics), dict(catalog.tag_groups), dict(catalog.layerings), most=3)
     return st.lists(rule, min_size=0, max_size=3).map(lambda found: tuple(enumerate(found, 1)))

@@ -107,7 +107,9 @@ _PROPERTY_VALUES: tuple[Json, ...] = (
 
 
 @st.composite
-def optional_fields(draw: Draw, choices: dict[str, st.SearchStrategy[Anything]]) -> dict[str, Anything]:
+def optional_fields(
+    draw: Draw, choices: dict[str, st.SearchStrategy[Anything]]
+) -> dict[str, Anything]:
     names = draw(st.lists(st.sampled_from(sorted(choices)), max_size=4, unique=True))
     return {name: draw(choices[name]) for name in names}
 
@@ -221,8 +223,10 @@ def worlds(
     pool = pools(near, decimals)
     names = [f"c{number}" for number in range(draw(st.integers(2, 6)))]
     keys = sorted(catalog.segments)
-    some_keys = st.sets(st.sampled_from(keys), max_size=1).map(frozenset) if keys else st.just(
-        frozenset[str]()
+    some_keys = (
+        st.sets(st.sampled_from(keys), max_size=1).map(frozenset)
+        if keys
+        else st.just(frozenset[str]())
     )
     people = []
     for name in names:
@@ -252,4 +256,3 @@ def worlds(
     tiers = (None, HeldTier("silver", 1), HeldTier("gold", 2), HeldTier("top", 3))
     held = tuple(draw(st.sampled_from(tiers)) for _ in people)
     return World(tuple(people), held)
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from operator import or_
 from typing import Literal
 
 import ibis
@@ -30,6 +30,7 @@ from .rules import (
     tag_column,
     tag_flag,
 )
+from .tables import fold
 
 Override = tuple[str, Literal["include", "exclude"]]  # a segment that has such a row in this run
 
@@ -224,8 +225,8 @@ def _rule_tag(table: ir.Table, group: TagGroup, context: RuleContext) -> dict[st
     if group.exclusive:
         return {tag_column(group.key): ibis.cases(*((v, value) for value, v in verdicts))}
     return {
-        tag_flag(group.key, wanted): reduce(
-            lambda a, b: a | b, [verdict for value, verdict in verdicts if value == wanted]
+        tag_flag(group.key, wanted): fold(
+            (verdict for value, verdict in verdicts if value == wanted), or_, ibis.literal(False)
         )
         for wanted in group.values
     }

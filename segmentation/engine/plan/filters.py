@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import reduce
+from operator import and_, or_
 
 import ibis
 import ibis.expr.types as ir
@@ -16,18 +16,18 @@ from segmentation.domain.definitions import (
     Source,
 )
 
-from .tables import compare_integers, field_column, field_scale
+from .tables import compare_integers, field_column, field_scale, fold
 
 
 def filter_expression(table: ir.Table, source: Source, test: Filter) -> ir.BooleanValue:
     """True exactly for the facts that pass; never null."""
     match test:
         case FilterAll(children):
-            parts = [filter_expression(table, source, child) for child in children]
-            return reduce(lambda a, b: a & b, parts, ibis.literal(True))
+            parts = (filter_expression(table, source, child) for child in children)
+            return fold(parts, and_, ibis.literal(True))
         case FilterAny(children):
-            parts = [filter_expression(table, source, child) for child in children]
-            return reduce(lambda a, b: a | b, parts, ibis.literal(False))
+            parts = (filter_expression(table, source, child) for child in children)
+            return fold(parts, or_, ibis.literal(False))
         case FilterNot(child):
             return ~filter_expression(table, source, child)
         case FieldTest():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import reduce
 from math import lcm
+from operator import add, mul, or_
 
 import ibis
 import ibis.expr.types as ir
@@ -14,15 +15,23 @@ import ibis.expr.types as ir
 from segmentation.domain.definitions import FactMetric, FormulaMetric, FormulaTerm, Metric
 
 from .metrics import denominator, numerator, scale_of
-from .tables import integer, wide
+from .tables import fold, integer, wide
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How a metric's exact value lies in its columns: numerator / (denominator * scale)."""
+    """How a metric's exact value lies in its columns: numerator / (denominator * scale).
+
+    `divisors` are the averages and shares it is made of; its denominator is the product of theirs.
+    """
 
     scale: int
-    is_fraction: bool
+    divisors: tuple[str, ...] = ()
+
+    @property
+    def is_fraction(self) -> bool:
+        """Whether there is a denominator column."""
+        return bool(self.divisors)
 
 
 def metric_shapes(metrics: Mapping[str, Metric]) -> dict[str, Shape]:
@@ -33,12 +42,11 @@ def metric_shapes(metrics: Mapping[str, Metric]) -> dict[str, Shape]:
         if key not in shapes:
             metric = metrics[key]
             if isinstance(metric, FactMetric):
-                shapes[key] = Shape(scale_of(metric), metric.is_fraction)
+                shapes[key] = Shape(scale_of(metric), (key,) if metric.is_fraction else ())
             else:
                 parts = [shape(term.metric) for term in metric.terms]
-                shapes[key] = Shape(
-                    _common_scale(metric.terms, parts), any(part.is_fraction for part in parts)
-                )
+                divisors = dict.fromkeys(name for part in parts for name in part.divisors)
+                shapes[key] = Shape(_common_scale(metric.terms, parts), tuple(divisors))
         return shapes[key]
 
     for key in metrics:
@@ -51,53 +59,35 @@ def formula_columns(
 ) -> dict[str, ir.Value]:
     """The columns of a formula over a table that already has its terms' columns.
 
-    A missing term adds nothing; with all of them missing the value is missing. At most two terms
-    are fractions (checked when the definition is read), so that products fit 38 digits.
+    A missing term adds nothing; with all of them missing the value is missing. A formula is made
+    of at most two averages or shares (checked when the definition is read), however often it names
+    them, and each divides the sum once, so that products fit 38 digits.
     """
-    scale = shapes[metric.key].scale
-    whole: list[ir.Value] = []
-    fractions: list[tuple[ir.Value, ir.Value]] = []
+    shape = shapes[metric.key]
+    zero, one = wide(integer(0)), wide(integer(1))
+    divisors = {key: wide(table[denominator(key)]).fill_null(one) for key in shape.divisors}
+    parts: list[ir.Value] = []
     present: list[ir.BooleanValue] = []
     for term in metric.terms:
-        shape = shapes[term.metric]
-        column = table[numerator(term.metric)]
-        factor = Fraction(term.times) * scale / shape.scale
-        product = wide(column) * wide(integer(int(factor)))
-        cap = None if term.cap is None else int(Fraction(term.cap) * scale)
-        if shape.is_fraction:
-            below = table[denominator(term.metric)]
-            present.append(below.notnull())
-            fractions.append(_capped_fraction(product, wide(below), cap))
-        else:
-            present.append(column.notnull())
-            if cap is not None:
-                product = ibis.ifelse(product > wide(integer(cap)), wide(integer(cap)), product)
-            whole.append(product.fill_null(wide(integer(0))))
-    any_present = reduce(lambda a, b: a | b, present)
-    total = reduce(lambda a, b: a + b, whole, wide(integer(0)))
-    if not fractions:
-        return {numerator(metric.key): ibis.ifelse(any_present, total, ibis.null(total.type()))}
-    top, below = total, wide(integer(1))
-    for part, divisor in fractions:
-        top = top * divisor + part * below
-        below = below * divisor
-    missing = ibis.null(below.type())
-    return {
-        numerator(metric.key): ibis.ifelse(any_present, top, missing),
-        denominator(metric.key): ibis.ifelse(any_present, below, missing),
-    }
-
-
-def _capped_fraction(top: ir.Value, below: ir.Value, cap: int | None) -> tuple[ir.Value, ir.Value]:
-    """A term over its divisor; nothing is 0 over 1."""
-    zero, one = wide(integer(0)), wide(integer(1))
-    if cap is not None:
-        above = top > wide(integer(cap)) * below
-        top, below = (
-            ibis.ifelse(above, wide(integer(cap)), top),
-            ibis.ifelse(above, one, below),
-        )
-    return top.fill_null(zero), below.fill_null(one)
+        part = shapes[term.metric]
+        deciding = denominator if part.is_fraction else numerator
+        is_present = table[deciding(term.metric)].notnull()
+        factor = Fraction(term.times) * shape.scale / part.scale
+        value = wide(table[numerator(term.metric)]) * wide(integer(int(factor)))
+        if term.cap is not None:
+            below = reduce(mul, (divisors[key] for key in part.divisors), one)
+            cap = wide(integer(int(Fraction(term.cap) * shape.scale))) * below
+            value = ibis.ifelse(value > cap, cap, value)
+        others = (divisors[key] for key in shape.divisors if key not in part.divisors)
+        parts.append(reduce(mul, others, ibis.ifelse(is_present, value, zero)))
+        present.append(is_present)
+    total = fold(parts, add, zero)
+    any_present = fold(present, or_, ibis.literal(False))
+    columns = {numerator(metric.key): ibis.ifelse(any_present, total, ibis.null(total.type()))}
+    if divisors:
+        whole = reduce(mul, divisors.values())
+        columns[denominator(metric.key)] = ibis.ifelse(any_present, whole, ibis.null(whole.type()))
+    return columns
 
 
 def _common_scale(terms: Sequence[FormulaTerm], parts: Sequence[Shape]) -> int:

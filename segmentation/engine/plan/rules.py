@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import reduce
+from operator import and_, or_
 
 import ibis
 import ibis.expr.types as ir
@@ -31,7 +31,7 @@ from .filters import compare_text
 from .formulas import Shape
 from .metrics import denominator, numerator
 from .parameters import Parameters
-from .tables import compare_fractions, compare_integers
+from .tables import compare_fractions, compare_integers, fold
 
 _EPOCH_DAY = date(1970, 1, 1)
 
@@ -89,11 +89,11 @@ def rule_expression(table: ir.Table, node: Node, context: RuleContext) -> ir.Boo
     """True or false for every customer, never null."""
     match node:
         case All(children):
-            parts = [rule_expression(table, child, context) for child in children]
-            return reduce(lambda a, b: a & b, parts, ibis.literal(True))
+            parts = (rule_expression(table, child, context) for child in children)
+            return fold(parts, and_, ibis.literal(True))
         case Any(children):
-            parts = [rule_expression(table, child, context) for child in children]
-            return reduce(lambda a, b: a | b, parts, ibis.literal(False))
+            parts = (rule_expression(table, child, context) for child in children)
+            return fold(parts, or_, ibis.literal(False))
         case Not(child):
             return ~rule_expression(table, child, context)
         case MetricLeaf():
@@ -158,13 +158,13 @@ def _tag(table: ir.Table, node: TagLeaf, context: RuleContext) -> ir.BooleanValu
         return _leaf(column, node, lambda: compare_text(column, node.cmp, node.value))
     else:
         flags = {value: table[tag_flag(group.key, value)] for value in group.values}
-        known = reduce(lambda a, b: a | b, flags.values(), ibis.literal(False))
+        known = fold(flags.values(), or_, ibis.literal(False))
         if node.cmp == "is_not_set":
             return ~known
         if node.cmp == "is_set":
             return known | ibis.literal(node.if_missing)
         chosen = [flag for value, flag in flags.items() if tag_value_matches(value, node)]
-        found = reduce(lambda a, b: a | b, chosen, ibis.literal(False))
+        found = fold(chosen, or_, ibis.literal(False))
     verdict = known & ~found if node.cmp in ("ne", "not_in") else found
     return verdict | ~known if node.if_missing else verdict
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil, floor
-from typing import cast
+from typing import TypeVar, cast
 
 import ibis
 import ibis.expr.types as ir
@@ -18,6 +18,7 @@ from segmentation.engine.schema import MIRROR_KINDS, MONEY_SCALE, PROPERTY_SCALE
 
 WIDE = "decimal(38, 0)"  # exact integers wider than 64 bits; DuckDB raises when they overflow
 _INT64 = 2**63
+T = TypeVar("T")
 
 _TYPES = {
     pa.int64(): "int64",
@@ -52,6 +53,18 @@ def field_column(table: ir.Table, field: str, kind: FieldType | None) -> ir.Colu
         text, number = property_columns(field.removeprefix("properties."))
         return table[number if kind in ("number", "money") else text]
     return table[field]
+
+
+def fold(parts: Iterable[T], combine: Callable[[T, T], T], empty: T) -> T:
+    """`combine` over all parts, halves first: a hundred leaves are a tree seven levels deep.
+
+    A chain of that length would be too deep for what compiles it.
+    """
+    found = list(parts)
+    while len(found) > 1:
+        pairs = [combine(a, b) for a, b in zip(found[::2], found[1::2], strict=False)]
+        found = pairs + found[len(pairs) * 2 :]
+    return found[0] if found else empty
 
 
 def wide(column: ir.Value) -> ir.Value:

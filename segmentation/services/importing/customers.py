@@ -45,7 +45,7 @@ def create_stubs(columns: tuple[str, ...], *, batch: FactBatch) -> int:
         f"SELECT n.external_id, min(n.sequence) AS sequence FROM ({named}) n WHERE NOT EXISTS"
         " (SELECT FROM segmentation_customer c WHERE c.external_id = n.external_id) GROUP BY 1"
     )
-    if not fetch(f"SELECT FROM ({strangers}) s LIMIT 1"):
+    if fetch(f"SELECT count(*) FROM ({strangers}) s") == [(0,)]:
         return 0
     lock_customers()
     batch.save()

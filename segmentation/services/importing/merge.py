@@ -129,9 +129,11 @@ class Merge:
     @property
     def may_write(self) -> bool:
         """Is there a row to insert or to update?"""
-        return self._has_changes or bool(
-            fetch(f"SELECT FROM import_rows s WHERE TRUE{self._not_stored()} LIMIT 1")
-        )
+        if self._has_changes:
+            return True
+        # Counted: asked with LIMIT 1 the planner goes row by row and needs a minute when none is.
+        (new,) = fetch(f"SELECT count(*) FROM import_rows s WHERE TRUE{self._not_stored()}")[0]
+        return bool(new)
 
     def insert(self, *, batch: int, also: tuple[Assigned, ...] = ()) -> int:
         """Insert rows of new keys; returns how many."""

@@ -95,6 +95,8 @@ def record_staged(
     if strict:
         customers.reject_strangers(shape.customers)
     _reject_by_stored(reading, sent=sent)
+    if fetch("SELECT FROM import_rejects LIMIT 1"):
+        run("ANALYZE import_rows")  # far fewer may be left
     merge = Merge(shape, sent=sent)
     merge.link_repeated_keys()
     merge.find_stored()
