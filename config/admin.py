@@ -88,7 +88,7 @@ def _again(model: type[Model], page: type[admin.ModelAdmin[Any]]) -> None:
     admin.site.register(model, page)
 
 
-class UserPage(_PermissionChoices, DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]
+class UserPage(_PermissionChoices, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -195,7 +195,7 @@ for model, page in {
     IntervalSchedule: SchedulePage,
     SolarSchedule: SchedulePage,
 }.items():
-    _again(model, page)  # type: ignore[type-abstract]
+    _again(model, page)
 # Nobody can enrol a second factor yet: their pages come with enrolment.
 for model in (AccessAttemptExpiration, TOTPDevice, StaticDevice):
     if admin.site.is_registered(model):

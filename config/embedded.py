@@ -19,10 +19,13 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 from . import embedded_files as files
 from .embedded_files import EmbeddedDatabaseError
@@ -89,6 +92,7 @@ class Cluster:
         self._users, self._owner_process = users, os.getpid()
         if first:
             atexit.register(self.release)
+            _exit_on_signals()
 
     def ensure(self) -> bool:
         """Start the server again if it has died; whether it had."""
@@ -328,6 +332,22 @@ class Cluster:
             self._server.wait()
             self._server = None
         return ran
+
+
+def _exit_on_signals() -> None:
+    """Without a handler the interpreter would die at once and leave the server running.
+
+    A program that handles these signals itself does so before or after: both stay.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _exit)
+
+
+def _exit(number: int, _frame: object) -> NoReturn:
+    sys.exit(128 + number)
 
 
 def _tag(data: Path) -> str:

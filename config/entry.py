@@ -1,11 +1,9 @@
-"""What `manage.py` does before a command: it ends in order, and finds a database that is set up."""
+"""What `manage.py` does before a command, so that it finds a database that is set up."""
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from typing import NoReturn
 
 from . import database, fixed
 
@@ -36,11 +34,7 @@ DEMO = {
 
 
 def prepare(argv: list[str]) -> None:
-    """Before the command of `argv` runs: signals, the demo's own set-up, an empty database."""
-    # Without a handler the interpreter would die at once and leave the embedded server running.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, _end)
+    """Before the command of `argv` runs: the demo's own values, an empty database."""
     name = database.command(argv)
     if name == "demo":
         for variable, value in DEMO.items():
@@ -62,7 +56,3 @@ def prepare(argv: list[str]) -> None:
             and fixed.read(settings.DATABASES["default"]) != settings.FIXED
         ):
             os.execv(sys.executable, sys.orig_argv)  # noqa: S606  settings read what is stored now
-
-
-def _end(number: int, _frame: object) -> NoReturn:
-    sys.exit(128 + number)

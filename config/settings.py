@@ -22,17 +22,17 @@ TESTING = env.boolean("TIERWISE_TESTING", False)  # set by tests/settings.py alo
 IS_SERVING = database.is_serving(sys.argv)
 
 # Database, and what was fixed when it was set up ------------------------------------------------
-DATABASE_URL = env.text("DATABASE_URL")
-EMBEDDED = None if DATABASE_URL else database.embedded(VAR_DIR, durable=not TESTING)
-_is_open = database.is_needed(sys.argv)
-DATABASES = {"default": database.entry(DATABASE_URL, cluster=EMBEDDED, is_open=_is_open)}
-FIXED = fixed.read(DATABASES["default"]) if _is_open and not TESTING else None
 # What was asked for, "" or None where nothing was: `manage.py setup` stores it.
 WANTED = fixed.Wanted(
     time_zone=env.zone("TIME_ZONE", ""),
     base_currency=env.currency("BASE_CURRENCY", ""),
     clock_start=env.instant("CLOCK_START"),
 )
+DATABASE_URL = env.text("DATABASE_URL")
+EMBEDDED = None if DATABASE_URL else database.embedded(VAR_DIR, durable=not TESTING)
+_is_open = database.is_needed(sys.argv)
+DATABASES = {"default": database.entry(DATABASE_URL, cluster=EMBEDDED, is_open=_is_open)}
+FIXED = fixed.read(DATABASES["default"]) if _is_open and not TESTING else None
 if FIXED and not database.is_setting_up(sys.argv):
     fixed.refuse_differences(FIXED, WANTED)
 TIME_ZONE = FIXED.time_zone if FIXED else WANTED.time_zone or "Asia/Shanghai"

@@ -8,7 +8,7 @@ from config.clock import now, real_now
 from membership.services import recompute
 
 
-@shared_task(name="membership.tasks.execute_due_runs", queue="runs")
+@shared_task(name="membership.tasks.execute_due_runs")
 def execute_due_runs() -> int:
     """Do every run that is queued, oldest first; returns how many."""
     done = 0
@@ -17,7 +17,7 @@ def execute_due_runs() -> int:
     return done
 
 
-@shared_task(name="membership.tasks.recompute_daily", queue="runs")
+@shared_task(name="membership.tasks.recompute_daily")
 def recompute_daily() -> int:
     """Queue the day's run at the project's time; returns its id."""
     return recompute.request_run(as_of=now(), actor="schedule", now=real_now()).pk

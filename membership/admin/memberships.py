@@ -89,13 +89,14 @@ class MembershipAdmin(MembershipPage):
         "shown_run",
     )
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
-        rows = super().get_queryset(request).select_related("program", "customer")
-        return rows.defer("program__document").annotate(tier_name=wording.tier_label("tier"))
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request).select_related("program", "customer")
+        rows = rows.defer("program__document").annotate(tier_name=wording.tier_label("tier"))
+        return rows
 
     @admin.display(description=_("tier"))
     def shown_tier(self, row: Any) -> str:
-        return row.tier_name or row.tier
+        return str(row.tier_name or row.tier)
 
     @admin.display(description=_("until"))
     def shown_until(self, row: Any) -> Any:
@@ -124,11 +125,13 @@ class TransitionAdmin(MembershipPage):
         (_("Why"), {"fields": ("shown_reasons", "shown_values")}),
     )
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Transition]:
-        rows = super().get_queryset(request).select_related("program", "customer", "version")
-        return rows.defer("program__document", "version__document").annotate(
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request)
+        rows = rows.select_related("program", "customer", "version")
+        rows = rows.defer("program__document", "version__document").annotate(
             from_name=wording.tier_label("from_tier"), to_name=wording.tier_label("to_tier")
         )
+        return rows
 
     @admin.display(description=_("as of"))
     def shown_at(self, row: Transition) -> str:

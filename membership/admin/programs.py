@@ -33,8 +33,10 @@ class ProgramAdmin(DefinitionAdmin):
             (_("Definition"), {"fields": ("shown_document",)}),
         )
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Program]:
-        return super().get_queryset(request).annotate(shown_versions=Count("versions"))
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        programs: QuerySet[Any] = super().get_queryset(request)
+        programs = programs.annotate(shown_versions=Count("versions"))
+        return programs
 
     @admin.display(description=_("versions"))
     def version_count(self, program: Any) -> str:

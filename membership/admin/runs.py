@@ -92,4 +92,4 @@ def _queue(as_of: Any, *, actor: str) -> int:
         ).first()
         if waiting is not None:
             return int(waiting.pk)
-        return int(request_run(as_of=as_of, actor=actor, now=clock.realgettext()).pk)
+        return int(request_run(as_of=as_of, actor=actor, now=clock.real_now()).pk)

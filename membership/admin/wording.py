@@ -68,9 +68,7 @@ def tier_names() -> dict[tuple[str, str], tuple[str, str]]:
     for tier in tiers.order_by("version__number"):
         newest[tier.version.program.key, tier.key] = tier
     ordered = sorted(newest.items(), key=lambda item: (item[0][0], -item[1].rank))
-    return {
-        key: (shown.label(tier.version.program), shown.label(tier)) for key, tier in ordered
-    }
+    return {key: (shown.label(tier.version.program), shown.label(tier)) for key, tier in ordered}
 
 
 def tier_label(column: str) -> Subquery:

@@ -5,7 +5,7 @@ import pgtrigger
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from segmentation.models.definitions import Definition, track
+from segmentation.models.definitions import Definition, history_names, track
 
 
 @track
@@ -79,6 +79,7 @@ class Tier(models.Model):
 @pghistory.track(
     pghistory.UpdateEvent(level=pghistory.Statement),
     pghistory.DeleteEvent(level=pghistory.Statement),
+    meta=history_names(_("memberships")),
 )
 class Membership(models.Model):
     """One customer's place in one program, now.

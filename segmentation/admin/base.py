@@ -15,6 +15,7 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
+from django.db.models.expressions import Combinable
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
@@ -59,7 +60,7 @@ class TierwiseAdmin(ModelAdmin):
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Only what a filter of this page declares."""
         declared = [item for item in self.list_filter if isinstance(item, str)]
-        declared += [item[0] for item in self.list_filter if isinstance(item, tuple)]
+        declared += [str(item[0]) for item in self.list_filter if isinstance(item, tuple)]
         declared += [
             str(item.parameter_name)
             for item in self.list_filter
@@ -123,11 +124,11 @@ class KeysetChangeList(UnfoldChangeList):
         self.position = position[-1] if isinstance(position, list) else position
         return remaining
 
-    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str]:
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str | Combinable]:
         return [self.model_admin.keyset]  # type: ignore[attr-defined]
 
     def get_queryset(
-        self, request: HttpRequest, exclude_parameters: list[str] | None = None
+        self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
     ) -> QuerySet[Any]:
         rows = super().get_queryset(request, exclude_parameters)
         if not self.position:
@@ -181,7 +182,7 @@ class KeysetAdmin(ReadOnlyAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return KeysetChangeList
 
-    def get_ordering(self, request: HttpRequest) -> list[str]:
+    def get_ordering(self, request: HttpRequest) -> list[str | Combinable]:
         return [self.keyset]
 
 

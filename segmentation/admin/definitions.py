@@ -76,7 +76,7 @@ class DefinitionAdmin(ReadOnlyAdmin):
 
     list_display: Any = ("name", "key", "version", "updated_at")
     list_display_links = ("name",)
-    list_filter: Any = (RetiredFilter,)
+    list_filter = (RetiredFilter,)
     search_fields = ("key", "label_en", "label_zh_hans")
     search_help_text = _("Key or name")
     ordering = ("key",)
@@ -161,7 +161,7 @@ class TagGroupAdmin(DefinitionAdmin):
         rules = definition.document.get("rules") or []
         if rules:
             known = wording.names()
-            rows = [
+            rows: list[tuple[Any, ...]] = [
                 (
                     rule["value"],
                     wording.rule_html(rule["rule"], known=known),
@@ -235,7 +235,12 @@ class LayeringAdmin(DefinitionAdmin):
                 definition.document.get("layers") or [], lower, upper, strict=False
             )
         ]
-        headers = (_("layer"), _("from (included)"), _("to (not included)"), _("number of customers"))
+        headers = (
+            _("layer"),
+            _("from (included)"),
+            _("to (not included)"),
+            _("number of customers"),
+        )
         return (
             shown.Table(
                 _("Layers"), headers, rows, note=as_of_note(run), numeric=frozenset({1, 2, 3})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet, Subquery
@@ -50,7 +50,7 @@ class FactAdmin(ExactSearchAdmin):
 
     search_fields = ("external_id",)
     search_help_text = _("Its ID, or a customer's whole ID")
-    list_select_related = ("customer",)
+    list_select_related: ClassVar[Any] = ("customer",)
 
     def heading(self, row: Any) -> str:
         return str(getattr(row, "external_id", row.pk))

@@ -49,7 +49,7 @@ class HistoryAdmin(KeysetAdmin):
             pk=Cast(KeyTextTransform("user", OuterRef("pgh_context__metadata")), BigIntegerField())
         )
         rows = super().get_queryset(request).select_related("pgh_context")
-        return visible_history(rows, user=request.user).annotate(
+        found: QuerySet[Any] = visible_history(rows, user=request.user).annotate(
             shown_who=Coalesce(
                 KeyTextTransform("actor", "pgh_context__metadata"),
                 Subquery(user.values("username")[:1]),
@@ -57,6 +57,7 @@ class HistoryAdmin(KeysetAdmin):
             ),
             shown_why=KeyTextTransform("reason", "pgh_context__metadata"),
         )
+        return found
 
     @admin.display(description=_("time"))
     def shown_at(self, event: Any) -> str:

@@ -77,7 +77,7 @@ class ManualMemberAdmin(ExactSearchAdmin):
             kwargs["queryset"] = visible_segments(request.user).filter(retired_at=None)
         field = super().formfield_for_foreignkey(db_field, request, **kwargs)
         if db_field.name == "segment" and field is not None:
-            field.label_from_instance = shown.label
+            field.label_from_instance = shown.label  # type: ignore[method-assign,assignment]
         if field is not None:
             field.widget.can_add_related = field.widget.can_change_related = False
             field.widget.can_view_related = False
@@ -117,7 +117,7 @@ class ManualMemberAdmin(ExactSearchAdmin):
             raise PermissionDenied
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
-            self.log_deletions(request, [row])
+            self.log_deletions(request, self.get_queryset(request).filter(pk=row.pk))
             remove(row, reason=form.cleaned_data["reason"], actor=request.user.get_username())
             messages.success(request, gettext("Taken off the list. The next run follows the rule."))
             return HttpResponseRedirect(reverse("admin:segmentation_manualmember_changelist"))

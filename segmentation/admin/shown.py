@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from segmentation.domain.values import currency_decimals
 from segmentation.models import Run
 
-from .base import EMPTY
+from .base import EMPTY as EMPTY
 
 _Shown = TypeVar("_Shown")
 
@@ -102,7 +102,7 @@ def label_field() -> str:
 
 def label(row: Any) -> str:
     """The name of a definition or tier in the language of this request; its key if it has none."""
-    return getattr(row, label_field()) or row.key
+    return str(getattr(row, label_field()) or row.key)
 
 
 def document_label(document: Mapping[str, Any], *, key: str) -> str:

@@ -13,9 +13,9 @@ from django.utils.translation import gettext_lazy as _
 _Model = TypeVar("_Model", bound=models.Model)
 
 
-def history_names(model: type[models.Model]) -> dict[str, Any]:
-    """What the event table of a model is called on screens."""
-    names = format_lazy(_("history of {what}"), what=model._meta.verbose_name_plural)
+def history_names(plural: Any) -> dict[str, Any]:
+    """What the event table of a model is called on screens; `plural` may be lazy."""
+    names = format_lazy(_("history of {what}"), what=plural)
     return {"verbose_name": names, "verbose_name_plural": names}
 
 
@@ -29,7 +29,7 @@ def track(model: type[_Model]) -> type[_Model]:
         pghistory.InsertEvent(level=pghistory.Statement),
         pghistory.UpdateEvent(level=pghistory.Statement),
         pghistory.DeleteEvent(level=pghistory.Statement),
-        meta=history_names(model),
+        meta=history_names(model._meta.verbose_name_plural),
     )(model)
     return tracked
 

@@ -7,6 +7,8 @@ The mirror gives batches their generation; a run sees the facts up to one genera
 
 from __future__ import annotations
 
+from typing import Any
+
 import pgtrigger
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -21,7 +23,7 @@ def _keep_old_version(kind: str) -> pgtrigger.Trigger:
         level=pgtrigger.Statement,
         when=pgtrigger.After,
         operation=pgtrigger.Update,
-        referencing=pgtrigger.Referencing(old="old_rows", new="new_rows"),
+        referencing=pgtrigger.Referencing(old="old_rows", new="new_rows"),  # type: ignore[no-untyped-call]
         func=(
             "INSERT INTO segmentation_factversion (kind, row_id, batch_id, superseded_by_id, row) "
             f"SELECT '{kind}', o.id, o.batch_id, n.batch_id, to_jsonb(o) "
@@ -45,8 +47,8 @@ def _refuse_silent_change() -> pgtrigger.Trigger:
     )
 
 
-def _money(**options: object) -> models.DecimalField:
-    return models.DecimalField(max_digits=18, decimal_places=4, **options)  # type: ignore[arg-type]
+def _money(**options: Any) -> models.DecimalField[Any, Any]:
+    return models.DecimalField(max_digits=18, decimal_places=4, **options)
 
 
 class FactBatch(models.Model):
@@ -118,7 +120,7 @@ class Fact(models.Model):
 class Customer(Fact):
     """A person known to the business. A stub is known only because a fact mentions the id."""
 
-    external_id = models.CharField(_("ID"), max_length=255, unique=True, db_collation="C")
+    external_id = models.CharField(_("ID"), max_length=255, db_collation="C")
     # Dense, assigned under a lock: the position of this customer in every bitmap.
     ordinal = models.BigIntegerField(_("bitmap position"), unique=True)
     is_stub = models.BooleanField(_("known by ID only"), default=False)
@@ -142,10 +144,11 @@ class Customer(Fact):
         verbose_name = _("customer")
         verbose_name_plural = _("customers")
         constraints = [
+            models.UniqueConstraint(name="customer_external_id", fields=["external_id"]),
             models.CheckConstraint(
                 name="customer_ordinal_fits_bitmap",
                 condition=models.Q(ordinal__gte=0) & models.Q(ordinal__lt=2**32),
-            )
+            ),
         ]
         triggers = [_keep_old_version("customers"), _refuse_silent_change()]
 
@@ -163,9 +166,13 @@ class Order(Fact):
         COMPLETED = "completed", _("Completed")
         CANCELLED = "cancelled", _("Cancelled")
 
-    external_id = models.CharField(_("ID"), max_length=255, unique=True, db_collation="C")
+    external_id = models.CharField(_("ID"), max_length=255, db_collation="C")
     customer = models.ForeignKey(
-        Customer, models.PROTECT, related_name="orders", verbose_name=_("customer")
+        Customer,
+        models.PROTECT,
+        related_name="orders",
+        verbose_name=_("customer"),
+        db_index=False,  # the first column of another index
     )
     placed_at = models.DateTimeField(_("placed at"))
     paid_at = models.DateTimeField(_("paid at"), null=True, blank=True)
@@ -195,7 +202,8 @@ class Order(Fact):
         verbose_name_plural = _("orders")
         indexes = [models.Index(name="order_customer_placed", fields=["customer", "placed_at"])]
         constraints = [
-            models.CheckConstraint(name="order_amount_positive", condition=models.Q(amount__gte=0))
+            models.UniqueConstraint(name="order_external_id", fields=["external_id"]),
+            models.CheckConstraint(name="order_amount_positive", condition=models.Q(amount__gte=0)),
         ]
         triggers = [_keep_old_version("orders"), _refuse_silent_change()]
 
@@ -237,7 +245,7 @@ class OrderLine(Fact):
 class Refund(Fact):
     """Money given back on an order, or on one line of it."""
 
-    external_id = models.CharField(_("ID"), max_length=255, unique=True, db_collation="C")
+    external_id = models.CharField(_("ID"), max_length=255, db_collation="C")
     order = models.ForeignKey(
         Order, models.PROTECT, related_name="refunds", verbose_name=_("order")
     )
@@ -249,7 +257,8 @@ class Refund(Fact):
         verbose_name = _("refund")
         verbose_name_plural = _("refunds")
         constraints = [
-            models.CheckConstraint(name="refund_above_zero", condition=models.Q(amount__gt=0))
+            models.UniqueConstraint(name="refund_external_id", fields=["external_id"]),
+            models.CheckConstraint(name="refund_above_zero", condition=models.Q(amount__gt=0)),
         ]
         triggers = [_keep_old_version("refunds"), _refuse_silent_change()]
 
@@ -260,9 +269,13 @@ class Refund(Fact):
 class Event(Fact):
     """Something a customer did that is no purchase."""
 
-    external_id = models.CharField(_("ID"), max_length=255, unique=True, db_collation="C")
+    external_id = models.CharField(_("ID"), max_length=255, db_collation="C")
     customer = models.ForeignKey(
-        Customer, models.PROTECT, related_name="events", verbose_name=_("customer")
+        Customer,
+        models.PROTECT,
+        related_name="events",
+        verbose_name=_("customer"),
+        db_index=False,  # the first column of another index
     )
     name = models.TextField(_("name"))
     occurred_at = models.DateTimeField(_("occurred at"))
@@ -272,6 +285,8 @@ class Event(Fact):
         verbose_name = _("event")
         verbose_name_plural = _("events")
         indexes = [models.Index(name="event_customer_time", fields=["customer", "occurred_at"])]
+        # Not unique=True: with collation C the pattern index it adds serves nothing.
+        constraints = [models.UniqueConstraint(name="event_external_id", fields=["external_id"])]
         triggers = [_keep_old_version("events"), _refuse_silent_change()]
 
     def __str__(self) -> str:
@@ -281,7 +296,7 @@ class Event(Fact):
 class Referral(Fact):
     """One customer brought another; it belongs to the referrer."""
 
-    external_id = models.CharField(_("ID"), max_length=255, unique=True, db_collation="C")
+    external_id = models.CharField(_("ID"), max_length=255, db_collation="C")
     referrer = models.ForeignKey(
         Customer, models.PROTECT, related_name="referrals_made", verbose_name=_("referrer")
     )
@@ -296,6 +311,8 @@ class Referral(Fact):
     class Meta:
         verbose_name = _("referral")
         verbose_name_plural = _("referrals")
+        # Not unique=True: with collation C the pattern index it adds serves nothing.
+        constraints = [models.UniqueConstraint(name="referral_external_id", fields=["external_id"])]
         triggers = [_keep_old_version("referrals"), _refuse_silent_change()]
 
     def __str__(self) -> str:
@@ -306,7 +323,11 @@ class CustomerTag(Fact):
     """One value of an imported or hand-set tag group. `is_removed` ends it without a trace lost."""
 
     customer = models.ForeignKey(
-        Customer, models.PROTECT, related_name="tags", verbose_name=_("customer")
+        Customer,
+        models.PROTECT,
+        related_name="tags",
+        verbose_name=_("customer"),
+        db_index=False,  # the first column of another index
     )
     group = models.CharField(_("tag"), max_length=64, db_collation="C")
     value = models.CharField(_("tag value"), max_length=255, db_collation="C")

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.admin.models import ADDITION, LogEntry
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.test import Client
-from django.urls import reverse
+from django.urls import get_resolver, reverse
 
-from segmentation.models import ManualMember, Segment, SegmentResult
+from segmentation.models import SCOPES, ManualMember, Segment, SegmentResult
+from segmentation.services.api_keys import create_api_key
 from tests.fixtures.cast import Cast
 from tests.fixtures.sample import HIDDEN_KEY, HIDDEN_LABEL_EN, HIDDEN_LABEL_ZH, HIDDEN_SIZE, Shop
+from tests.fixtures.world import CLUB, World
 
 from .pages import addresses
 
@@ -127,3 +132,54 @@ def test_a_hidden_segment_takes_no_manual_member_from_others(
     assert response.status_code == 200
     assert "segment" in response.context["adminform"].form.errors
     assert ManualMember.objects.count() == before
+
+
+def _api_addresses(customer: str) -> list[str]:
+    """Every address below /api/ that answers a GET, with a customer's id where one is asked for."""
+    found = []
+    for pattern, route in _routes(get_resolver().url_patterns):
+        callback = pattern.callback
+        view = getattr(callback, "cls", None) or getattr(callback, "view_class", None)
+        if route.startswith("api/") and hasattr(view, "get"):
+            found.append("/" + re.sub(r"<[^>]+>", customer, route))
+    return found
+
+
+def _routes(patterns: list[Any], before: str = "") -> Iterator[tuple[Any, str]]:
+    for pattern in patterns:
+        route = before + str(pattern.pattern)
+        if hasattr(pattern, "url_patterns"):
+            yield from _routes(pattern.url_patterns, route)
+        else:
+            yield pattern, route
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_api_route_shows_a_hidden_segment_to_other_keys(
+    settings: Any, tmp_path: Path, client: Client
+) -> None:
+    """A real run with a hidden segment; a key with every scope but the one for hidden ones."""
+    settings.VAR_DIR = tmp_path
+    hidden = {
+        "key": HIDDEN_KEY,
+        "label": {"en": HIDDEN_LABEL_EN, "zh-hans": HIDDEN_LABEL_ZH},
+        "purpose": "service",
+        "visibility": "hidden",
+        "rule": {"metric": "spend", "cmp": "gte", "value": "100"},
+    }
+    world = World()
+    world.apply({**CLUB, "segments": [*CLUB["segments"], hidden]})
+    world.order("anna", "2026-01-10T09:00:00", "150.00")
+    assert world.members(world.run("2026-01-15"), HIDDEN_KEY) == {"anna"}  # the control
+    scopes = [scope for scope in SCOPES if scope != "segments:read_hidden"]
+    key = create_api_key("checkout", scopes=scopes).key
+    found = {}
+    for address in _api_addresses("anna"):
+        for language in ("en", "zh-hans"):
+            headers = {"authorization": f"Bearer {key}", "accept-language": language}
+            response = client.get(address, headers=headers)
+            found[address] = response.status_code
+            text = response.content.decode()
+            assert [secret for secret in SECRETS if secret in text] == [], address
+    assert found["/api/v1/customers/anna/memberships"] == 200
+    assert set(found.values()) <= {200, 401, 403, 404}, found

@@ -246,7 +246,10 @@ CONTROLS: dict[str, tuple[str, Callable[[], ir.Expr]]] = {
         "time type: Cast of timestamp('Asia/Shanghai')",
         lambda: ORDERS.mutate(x=ORDERS.at.cast("timestamp('Asia/Shanghai')")),
     ),
-    "truncate": ("zone arithmetic: TimestampTruncate", lambda: ORDERS.mutate(x=ORDERS.at.truncate("D"))),
+    "truncate": (
+        "zone arithmetic: TimestampTruncate",
+        lambda: ORDERS.mutate(x=ORDERS.at.truncate("D")),
+    ),
     "part": ("zone arithmetic: ExtractYear", lambda: ORDERS.mutate(x=ORDERS.at.year())),
     "moment": (
         "time type: Literal",

@@ -63,7 +63,9 @@ def serving() -> Iterator[tuple[Path, subprocess.Popen[str]]]:
     )
     yield var_dir, process
     process.kill()
-    process.communicate()
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
     _until(lambda: not _children(var_dir), "children outlive their parent")
     Cluster(var_dir).remove()
 
@@ -114,7 +116,7 @@ def test_services_survive_kills_and_end_in_order(
     assert not workers() & killed
 
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.wait(60)
     assert process.returncode == 0
     assert _children(var_dir) == {}
     assert running(var_dir) is None
@@ -127,7 +129,7 @@ def test_killed_supervisor_takes_its_children_along(
     var_dir, process = serving
     _until(lambda: len(_children(var_dir)) >= 5, "services do not start")
     process.kill()
-    process.communicate()
+    process.wait()
     _until(lambda: not _children(var_dir), "children outlive their parent")
     assert running(var_dir) is None
     _until(lambda: not Cluster(var_dir).is_running, "the database outlives its users")

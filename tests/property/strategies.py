@@ -302,12 +302,12 @@ def nodes(
 
 
 @st.composite
-def catalogs(draw: Draw, *, most_metrics: int = 6, most_segments: int = 3) -> Catalog:
+def catalogs(draw: Draw, *, most_metrics: int = 4, most_segments: int = 3) -> Catalog:
     """A valid catalog. Definitions that read others may stand before them."""
     metrics: dict[str, Metric] = {}
     for position in range(draw(st.integers(1, most_metrics))):
         metrics[f"m{position}"] = draw(fact_metrics(f"m{position}"))
-    for position in range(draw(st.integers(0, 3))):
+    for position in range(draw(st.integers(0, 2))):
         metrics[f"f{position}"] = draw(formulas(f"f{position}", metrics))
     known: dict[str, Layering] = {}
     for position in range(draw(st.integers(0, 2))):

@@ -138,7 +138,9 @@ def pools(instants: Sequence[datetime], decimals: int) -> Pools:
                  "points_amount"),
                 st.one_of(st.none(), amount),
             ),
-            **dict.fromkeys(("channel", "store_id", "staff_id", "payer_ref", "recipient_ref"), texts),
+            **dict.fromkeys(
+                ("channel", "store_id", "staff_id", "payer_ref", "recipient_ref"), texts
+            ),
             "currency": st.sampled_from(("a", "b")),
             "is_promotion": flags,
             "status": st.sampled_from(("created", "paid", "shipped", "completed", "cancelled")),
@@ -218,10 +220,10 @@ def attributes(draw: Draw, pool: Pools) -> Attributes:
 def worlds(
     draw: Draw, catalog: Catalog, zone: ZoneInfo, instants: Sequence[datetime], decimals: int
 ) -> World:
-    """Two to six customers; each referral is of one of them."""
+    """Two to five customers; each referral is of one of them."""
     near = [edge for as_of in instants for edge in edges(catalog, as_of, zone)]
     pool = pools(near, decimals)
-    names = [f"c{number}" for number in range(draw(st.integers(2, 6)))]
+    names = [f"c{number}" for number in range(draw(st.integers(2, 5)))]
     keys = sorted(catalog.segments)
     some_keys = (
         st.sets(st.sampled_from(keys), max_size=1).map(frozenset)

@@ -12,7 +12,6 @@ In 1,000 examples that is well above 10,000 (rule, history, as-of) triples: see 
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
@@ -25,10 +24,10 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from segmentation.domain.definitions import Catalog, FactMetric, Label, Segment
+from segmentation.domain.definitions import Catalog, Label, Segment
 from segmentation.domain.evaluate import Oracle, Setting, percentile_cuts
 from segmentation.domain.rules import All, Any, Node, Not
 from segmentation.engine.backend import open_duckdb
@@ -45,6 +44,7 @@ from .strategies_world import CURRENCIES, ZONES, World, as_ofs, worlds
 Draw = Callable[[st.SearchStrategy[Anything]], Anything]
 
 EXAMPLES = 1_000
+LOGIC_EXAMPLES = 100
 profile = settings(
     deadline=None,
     database=None,
@@ -161,46 +161,43 @@ def compiled(case: Case) -> CompiledPlan:
     )
 
 
-def run_inputs(case: Case, folder: Path, as_of: datetime) -> RunInputs:
+@dataclass(frozen=True)
+class Answer:
+    """What the engine says at one as-of: a row per customer, percentile cuts as fractions."""
+
+    as_of: datetime
+    rows: list[dict[str, Anything]]
+    cuts: dict[str, tuple[Fraction, ...]]
+
+
+def answers(case: Case, plan: CompiledPlan, duck: duckdb.DuckDBPyConnection) -> Iterator[Answer]:
+    """The engine's answer at each as-of of the case."""
     zone = ZoneInfo(case.zone)
-    return RunInputs(
-        manifest=write_mirror(folder, case.world.people, zone=zone),
-        mirror=folder,
-        watermark=1,
-        as_of=as_of,
-        zone=zone,
-        currency=case.currency,
-        overrides=overrides_table(case),
-        before=held_table(case),
-    )
-
-
-def check(case: Case, duck: duckdb.DuckDBPyConnection, count: Count) -> None:
-    plan = compiled(case)
-    folder = Path(tempfile.mkdtemp(prefix="mirror-"))
-    try:
+    overrides, held = overrides_table(case), held_table(case)
+    with tempfile.TemporaryDirectory(prefix="mirror-") as name:
+        folder = Path(name)
+        manifest = write_mirror(folder, case.world.people, zone=zone)
         for as_of in case.as_ofs:
-            inputs = run_inputs(case, folder, as_of)
+            inputs = RunInputs(
+                manifest=manifest,
+                mirror=folder,
+                watermark=1,
+                as_of=as_of,
+                zone=zone,
+                currency=case.currency,
+                overrides=overrides,
+                before=held,
+            )
             cuts = compute(duck, plan, inputs, Stopwatch())
-            rows = duck.execute("SELECT * FROM verdicts ORDER BY ordinal").to_arrow_table()
+            table = duck.execute("SELECT * FROM verdicts ORDER BY ordinal").to_arrow_table()
             exact = {key: tuple(Fraction(*pair) for pair in pairs) for key, pairs in cuts.items()}
-            compare(case, plan, as_of, rows.to_pylist(), exact, count)
-    finally:
-        shutil.rmtree(folder)
+            yield Answer(as_of, table.to_pylist(), exact)
 
 
-def compare(
-    case: Case,
-    plan: CompiledPlan,
-    as_of: datetime,
-    rows: list[dict[str, Anything]],
-    cuts: dict[str, tuple[Fraction, ...]],
-    count: Count,
-) -> None:
-    catalog, world = case.catalog, case.world
-    setting = Setting(
-        catalog, as_of, ZoneInfo(case.zone), case.currency, cuts=cuts, tier_ranks=TIER_RANKS
-    )
+def compare(case: Case, plan: CompiledPlan, answer: Answer, count: Count) -> None:
+    """Everything about every customer, as the oracle says it."""
+    catalog, world, as_of, rows = case.catalog, case.world, answer.as_of, answer.rows
+    setting = Setting(catalog, as_of, ZoneInfo(case.zone), case.currency, answer.cuts, TIER_RANKS)
     oracles = [
         Oracle(person, setting=setting, tiers_before={} if held is None else {"gold": held})
         for person, held in zip(world.people, world.held, strict=True)
@@ -224,7 +221,7 @@ def compare(
             values = [oracle.metric(layering.metric) for oracle in oracles]
             present = [value for value in values if value is not None]
             if present:  # without any value nobody is placed, whatever the cuts
-                assert cuts[layering.key] == percentile_cuts(present, layering.percentiles)
+                assert answer.cuts[layering.key] == percentile_cuts(present, layering.percentiles)
     rules = len(catalog.layerings) + len(catalog.segments) + len(case.ladder)
     rules += sum(len(group.rules) for group in catalog.tag_groups.values())
     count.rules += rules * len(rows)
@@ -238,9 +235,71 @@ def test_engine_is_oracle(duck: duckdb.DuckDBPyConnection) -> None:
     @settings(profile, max_examples=EXAMPLES)
     @given(case=cases())
     def every_case(case: Case) -> None:
-        check(case, duck, count)
+        plan = compiled(case)
+        for answer in answers(case, plan, duck):
+            compare(case, plan, answer, count)
 
     every_case()
     # (rule, history, as-of) triples; measured about TODO.
     assert count.rules >= 10_000
     assert count.metrics >= 10_000
+
+
+def pushed_down(node: Node, *, negated: bool = False) -> Node:
+    """The same rule with every `not` right above a leaf."""
+    match node:
+        case Not(child):
+            return pushed_down(child, negated=not negated)
+        case All(children) | Any(children):
+            below = tuple(pushed_down(child, negated=negated) for child in children)
+            return All(below) if isinstance(node, All) is not negated else Any(below)
+        case _:
+            return Not(node) if negated else node
+
+
+@st.composite
+def logic_cases(draw: Draw) -> Case:
+    """A catalog whose segments are three trees, and for each its complement, the complement of
+    that, and both with `not` pushed down to the leaves."""
+    zone = draw(st.sampled_from(ZONES))
+    catalog = draw(catalogs(most_segments=0))
+    rule = nodes(
+        sorted(catalog.metrics), dict(catalog.tag_groups), dict(catalog.layerings), most=10
+    )
+    segments: dict[str, Segment] = {}
+    for position in range(3):
+        tree = draw(rule)
+        forms = {
+            "rule": tree, "not": Not(tree), "not_not": Not(Not(tree)),
+            "pushed": pushed_down(tree), "not_pushed": pushed_down(Not(tree)),
+        }  # fmt: skip
+        for form, node in forms.items():
+            key = f"{form}{position}"
+            segments[key] = Segment(key, LABEL, "service", "internal", node)
+    instants = draw(as_ofs(ZoneInfo(zone)))[:1]
+    world = draw(worlds(catalog, ZoneInfo(zone), instants, 2))
+    whole = Catalog(
+        tag_groups=catalog.tag_groups, metrics=catalog.metrics, layerings=catalog.layerings,
+        segments=segments,
+    )  # fmt: skip
+    return Case(whole, (), zone, "CNY", instants, world)
+
+
+@settings(profile, max_examples=LOGIC_EXAMPLES)
+@given(case=logic_cases())
+def test_de_morgan_in_the_engine(duck: duckdb.DuckDBPyConnection, case: Case) -> None:
+    """S13: `not` is the exact complement within all customers, whatever is missing, and a rule
+    means the same with every `not` pushed down to the leaves."""
+    (answer,) = answers(case, compiled(case), duck)
+    everybody = {row["ordinal"] for row in answer.rows}
+    members = {
+        key: {row["ordinal"] for row in answer.rows if row[segment_column(key)]}
+        for key in case.catalog.segments
+    }
+    assert everybody == set(range(len(case.world.people)))
+    for position in range(3):
+        rule = members[f"rule{position}"]
+        assert members[f"not{position}"] == everybody - rule
+        assert members[f"not_not{position}"] == rule
+        assert members[f"pushed{position}"] == rule
+        assert members[f"not_pushed{position}"] == everybody - rule

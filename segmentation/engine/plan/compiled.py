@@ -110,9 +110,8 @@ def compile_plan(
     context = RuleContext(catalog, shapes, tag_leaves, tier_ranks or {}, parameters)
 
     metrics = _metrics(catalog, shapes, properties, parameters)
-    base = _inputs(metrics, catalog, context, salts, before)
-    if overrides or has_objections:
-        base = _left_join(base, _overrides(overrides, has_objections))
+    manual = _overrides(overrides, has_objections) if overrides or has_objections else None
+    base = _inputs(metrics, catalog, context, salts, before, manual)
     table = _layers(base, context)
     table = _rule_tags(table, context)
     table = _segments(table, context, overrides, has_objections)
@@ -134,9 +133,14 @@ def compile_plan(
     )
 
 
-def _left_join(left: ir.Table, right: ir.Table) -> ir.Table:
-    joined = left.left_join(right, left.ordinal == right.ordinal, rname="again_{name}")
-    return joined.drop("again_ordinal")
+def _left_joins(left: ir.Table, parts: Sequence[ir.Table]) -> ir.Table:
+    """`left` with the columns of all parts. One flat chain: a subquery for each part would nest
+    as deep as there are parts."""
+    joined = left
+    for position, part in enumerate(parts):
+        same = left.ordinal == part.ordinal
+        joined = joined.left_join(part, same, rname=f"again{position}_{{name}}")
+    return joined.drop([f"again{position}_ordinal" for position in range(len(parts))])
 
 
 def _metrics(
@@ -147,9 +151,7 @@ def _metrics(
 ) -> ir.Table:
     facts = [metric for metric in catalog.metrics.values() if isinstance(metric, FactMetric)]
     customers = ibis.table({"ordinal": "int64"}, name="customers")
-    table = customers.select("ordinal")
-    for part in metric_tables(facts, properties, parameters):
-        table = _left_join(table, part)
+    table = _left_joins(customers.select("ordinal"), metric_tables(facts, properties, parameters))
     zeroes = [numerator(metric.key) for metric in facts if metric.aggregate.fn in ZERO_WHEN_EMPTY]
     table = table.mutate(**{name: table[name].fill_null(0) for name in zeroes})
     for key in dependencies.metric_order(catalog):
@@ -175,20 +177,19 @@ def _inputs(
     context: RuleContext,
     salts: Sequence[str],
     before: Sequence[str],
+    overrides: ir.Table | None,
 ) -> ir.Table:
     """Customers with their metrics and every input that is no rule."""
-    table = customers_table()
-    stored = ibis.table(metrics.schema(), name="metrics")
-    table = _left_join(table, stored)
-    for part in tag_tables(catalog, context):
-        table = _left_join(table, part)
+    parts = [ibis.table(metrics.schema(), name="metrics"), *tag_tables(catalog, context)]
     if salts:
         columns = {"ordinal": "int64", **{bucket_column(salt): "int32" for salt in salts}}
-        table = _left_join(table, ibis.table(columns, name="buckets"))
+        parts.append(ibis.table(columns, name="buckets"))
     if before:
         columns = {"ordinal": "int64", **{before_column(program): "int64" for program in before}}
-        table = _left_join(table, ibis.table(columns, name="before"))
-    return table
+        parts.append(ibis.table(columns, name="before"))
+    if overrides is not None:
+        parts.append(overrides)
+    return _left_joins(customers_table(), parts)
 
 
 def _overrides(overrides: frozenset[Override], has_objections: bool) -> ir.Table:
