@@ -129,7 +129,7 @@ def _segment_rule(number: int) -> dict[str, object]:
                         {"not": {"layer": "value", "cmp": "in", "value": ["low"]}}]}  # fmt: skip
     return {
         "all": [
-            {"metric": f"spend_{WINDOWS[number % 4]}", "cmp": "gte", "value": str(50 + 10 * number)},
+            {"metric": f"spend_{WINDOWS[number % 4]}", "cmp": "gte", "value": 50 + 10 * number},
             {"any": [{"metric": "recency", "cmp": "lte", "value": 20 + number},
                      {"metric": "promo_365", "cmp": "lt", "value": "0.25"}]},
         ]
@@ -161,7 +161,8 @@ def by_hand_sql(
             segments.append(
                 f"spend_{WINDOWS[number % 4]} >= {(50 + 10 * number) * MONEY}"
                 f" AND (coalesce(recency <= {20 + number}, false)"
-                f" OR coalesce(promo_365 * 4 < spend_365 AND spend_365 > 0, false)) AS s{number:02d}"
+                " OR coalesce(promo_365 * 4 < spend_365 AND spend_365 > 0, false))"
+                f" AS s{number:02d}"
             )
     tiers = " ".join(
         f"WHEN spend_180 >= {threshold * MONEY} THEN {rank}"
@@ -195,8 +196,8 @@ def by_hand_sql(
                       count(*) OVER () AS n FROM m)
              WHERE i IN (n * 20 // 100, n * 40 // 100, n * 60 // 100, n * 80 // 100))
     SELECT m.*,
-      CASE WHEN spend_365 >= {2000 * MONEY} THEN 'high' WHEN spend_365 >= {500 * MONEY} THEN 'middle'
-           ELSE 'low' END AS value,
+      CASE WHEN spend_365 >= {2000 * MONEY} THEN 'high'
+           WHEN spend_365 >= {500 * MONEY} THEN 'middle' ELSE 'low' END AS value,
       'q' || (1 + len(list_filter((SELECT c FROM cuts), lambda x: x <= spend_365))) AS quintile,
       CASE WHEN spend_180 > 0 AND promo_180 * 10 >= spend_180 * 6 THEN 'yes'
            WHEN orders_180 >= 1 THEN 'no' END AS promo_lover,
@@ -259,7 +260,8 @@ def measure(
 _CHECKED = ["spend_30", "orders_90", "spend_365", "active_180", "largest", "recency", "stores"]
 CHECK_ENGINE = (
     "SELECT " + ", ".join(f'sum("m:{name}")::BIGINT' for name in _CHECKED)
-    + ', sum("m:promo_180") FILTER (WHERE "d:promo_180" IS NOT NULL)::BIGINT, sum("q:club")::BIGINT,'
+    + ', sum("m:promo_180") FILTER (WHERE "d:promo_180" IS NOT NULL)::BIGINT,'
+    ' sum("q:club")::BIGINT,'
     ' count(*) FILTER (WHERE "l:quintile" = \'q4\'), count(*) FILTER (WHERE "l:value" = \'high\'),'
     ' count(*) FILTER (WHERE "t:promo_lover" = \'yes\') FROM verdicts'
 )  # fmt: skip

@@ -23,7 +23,7 @@ from membership.services.parity import check_parity
 from membership.services.publish_run import RunResult, publish, tier_counts
 from membership.services.tier_changes import TierRun, decide_tiers
 from segmentation.engine import mirror
-from segmentation.engine.backend import open_duckdb
+from segmentation.engine.backend import open_duckdb, refuse_other_engines
 from segmentation.engine.compute import RunInputs, compute
 from segmentation.engine.mirror_files import tzdata_version
 from segmentation.engine.plan import CompiledPlan
@@ -51,7 +51,9 @@ def request_run(*, as_of: datetime, actor: str, now: datetime, is_dry_run: bool 
     """Queue a run and wake a worker. `now` is the real clock's.
 
     The wake-up may get lost: the next tick, or a waiting command, finds the run all the same.
+    Raises like `refuse_other_engines`, and queues nothing then.
     """
+    refuse_other_engines()
     run = runs.request_run(as_of=as_of, actor=actor, now=now, is_dry_run=is_dry_run)
     transaction.on_commit(_wake_worker)
     return run

@@ -10,10 +10,26 @@ from pathlib import Path
 import duckdb
 from django.conf import settings
 
+from segmentation.domain.errors import NotAvailableError, TierwiseError
+
+_SCHEME = "duckdb://"
+_LATER = "spark://"
+
+
+def refuse_other_engines() -> None:
+    """Raise unless ENGINE_URL names the engine there is: NotAvailableError for Spark, which a
+    later release brings, TierwiseError `invalid` for anything else."""
+    url = settings.ENGINE_URL
+    if url.startswith(_LATER):
+        raise NotAvailableError(f"ENGINE_URL={url}: Spark is part of a later release.")
+    if url != _SCHEME:
+        raise TierwiseError(f"ENGINE_URL={url}: write {_SCHEME}, or unset it.")
+
 
 @contextmanager
 def open_duckdb() -> Iterator[duckdb.DuckDBPyConnection]:
     """A fresh in-memory database that spills below VAR_DIR and is closed at the end."""
+    refuse_other_engines()
     spill = Path(settings.VAR_DIR) / "spill" / str(os.getpid())
     spill.mkdir(parents=True, exist_ok=True)
     duck = duckdb.connect(

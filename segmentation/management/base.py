@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError
 
-from segmentation.domain.errors import NotAvailableError, TierwiseError
+from segmentation.domain.errors import NotAvailableError, Problem, TierwiseError
 
 
 class ContractCommand(BaseCommand):
@@ -33,6 +34,19 @@ class ContractCommand(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON document")
         self.add_options(parser)
 
+    def run_from_argv(self, argv: list[str]) -> None:
+        """As Django does it; with `--json` wrong arguments are answered with a document too."""
+        if "--json" in argv[2:]:
+            try:
+                # Called like this, and not from the command line, the parser raises.
+                self.create_parser(argv[0], argv[1]).parse_args(argv[2:])
+            except CommandError as error:
+                message = str(error).removeprefix("Error: ")
+                problem = Problem("", "wrong_arguments", message)
+                refusal = TierwiseError("The arguments are not valid.", problems=(problem,))
+                self._fail(refusal, as_json=True)
+        super().run_from_argv(argv)
+
     def handle(self, *args: Any, **options: Any) -> None:
         as_json = options.pop("json")
         try:
@@ -41,6 +55,15 @@ class ContractCommand(BaseCommand):
             self._fail(error, as_json=as_json)
         except CommandError as error:
             self._fail(TierwiseError(str(error), code="invalid"), as_json=as_json)
+        except OperationalError as error:
+            message = f"The database can't do this: {str(error).strip()}"
+            self._fail(TierwiseError(message, code="database_unavailable"), as_json=as_json)
+        except Exception as error:
+            if as_json:
+                message = f"A defect of Tierwise ended the command: {type(error).__name__}."
+                unforeseen = TierwiseError(message, code="internal_error")
+                self.stdout.write(json.dumps(unforeseen.as_document()))
+            raise  # the story of it goes to standard error
         if as_json:
             self.stdout.write(json.dumps(document, ensure_ascii=False, default=str))
         else:

@@ -1,4 +1,4 @@
-"""A run whose process is killed leaves nothing half-published, and the next one finishes it (S06)."""
+"""A killed run leaves nothing half-published, and the next process finishes it (S06)."""
 
 from __future__ import annotations
 
