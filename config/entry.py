@@ -55,4 +55,6 @@ def prepare(argv: list[str]) -> None:
             settings.FIXED is not None
             and fixed.read(settings.DATABASES["default"]) != settings.FIXED
         ):
+            if settings.EMBEDDED is not None:
+                settings.EMBEDDED.release()  # this process forgets its children when it begins anew
             os.execv(sys.executable, sys.orig_argv)  # noqa: S606  settings read what is stored now

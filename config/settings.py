@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import django_stubs_ext
@@ -175,7 +174,8 @@ USE_TZ = True
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["segmentation.api.authentication.ApiKeyAuthentication"],
+    "EXCEPTION_HANDLER": "segmentation.api.errors.exception_handler",
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "COERCE_DECIMAL_TO_STRING": True,
@@ -224,10 +224,3 @@ DJANGO_CELERY_BEAT_TZ_AWARE = True
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO" if IS_SERVING else "WARNING")
 LOGGING = configuration(level=LOG_LEVEL)
 set_up_structlog()
-
-for _name, _path in {
-    "DEFAULT_AUTHENTICATION_CLASSES": "segmentation.api.authentication.ApiKeyAuthentication",
-    "EXCEPTION_HANDLER": "segmentation.api.errors.exception_handler",
-}.items():
-    if find_spec(_path.rsplit(".", 1)[0]):
-        REST_FRAMEWORK[_name] = [_path] if _name.endswith("CLASSES") else _path

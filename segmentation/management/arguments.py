@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -14,9 +14,27 @@ from django.conf import settings
 from segmentation.domain.errors import Problem, TierwiseError
 from segmentation.domain.windows import local_midnight
 
+# Room on both sides for windows, time zones and validities.
+_YEARS = range(2, 9990)
+
 
 def instant(text: str, *, path: str) -> datetime:
-    """An ISO time; without offset in the project's zone, a date alone is its local midnight."""
+    """An ISO time; without offset in the project's zone, a date alone is its local midnight.
+
+    In UTC. Raises TierwiseError for anything else, and outside the years 2 to 9989.
+    """
+    try:
+        found = _instant(text, path=path).astimezone(UTC)
+        if found.year in _YEARS:
+            return found
+    except OverflowError:
+        pass
+    message = f"{text} lies outside the years {_YEARS[0]} to {_YEARS[-1]}"
+    problem = Problem(path, "out_of_range", message)
+    raise TierwiseError("The arguments are not valid.", problems=(problem,))
+
+
+def _instant(text: str, *, path: str) -> datetime:
     zone = ZoneInfo(settings.TIME_ZONE)
     try:
         if len(text) == 10:
@@ -35,9 +53,14 @@ def instant(text: str, *, path: str) -> datetime:
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a CSV file whole or not at all; cells that a spreadsheet would run are escaped."""
+    """Write a CSV file whole or not at all; cells that a spreadsheet would run are escaped.
+
+    What is no ordinary file, such as /dev/stdout, is refused: it would be replaced by one.
+    """
     scratch = path.with_name(f".{path.name}.writing")
     try:
+        if path.exists() and not path.is_file():
+            raise TierwiseError(f"{path} can't be written: it is no ordinary file")
         with scratch.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.writer(stream)
             writer.writerow(header)

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import OperationalError
+from django.db import OperationalError, ProgrammingError
+from psycopg.errors import UndefinedTable
 
 from segmentation.domain.errors import NotAvailableError, Problem, TierwiseError
 
@@ -59,6 +60,9 @@ class ContractCommand(BaseCommand):
             message = f"The database can't do this: {str(error).strip()}"
             self._fail(TierwiseError(message, code="database_unavailable"), as_json=as_json)
         except Exception as error:
+            if isinstance(error, ProgrammingError) and isinstance(error.__cause__, UndefinedTable):
+                message = "The database is not set up. Run: manage.py setup"
+                self._fail(TierwiseError(message, code="not_set_up"), as_json=as_json)
             if as_json:
                 message = f"A defect of Tierwise ended the command: {type(error).__name__}."
                 unforeseen = TierwiseError(message, code="internal_error")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -153,14 +154,16 @@ def test_killed_postmaster(durable_cluster: Cluster) -> None:
 def test_backend_that_survives_its_postmaster(cluster: Cluster) -> None:
     """A backend in the middle of long work does not notice the death of its postmaster."""
     cluster.use()
-    connection = psycopg.connect(host=str(cluster.socket), user="tierwise", dbname="tierwise")
-    backend = connection.info.backend_pid
-    os.kill(backend, signal.SIGSTOP)  # notices nothing at all
-    os.kill(_postmaster(cluster), signal.SIGKILL)
-    cluster.ensure()
+    address = {"host": str(cluster.socket), "user": "tierwise", "dbname": "tierwise"}
+    with contextlib.closing(psycopg.connect(**address)) as connection:
+        backend, killed = connection.info.backend_pid, _postmaster(cluster)
+        os.kill(backend, signal.SIGSTOP)  # notices nothing at all
+        os.kill(killed, signal.SIGKILL)
+        while _is_alive(killed):
+            time.sleep(0.01)
+        assert cluster.ensure()
     assert cluster.is_running
     assert not _is_alive(backend)
-    connection.close()
     cluster.release()
     assert _processes(cluster) == []
 

@@ -51,6 +51,14 @@ def _is_ready(url: str) -> bool:
         return False
 
 
+def _url(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    found = re.search(r"http://127\.0\.0\.1:\d+/", line)
+    assert found is not None, line
+    return found[0]
+
+
 @pytest.fixture
 def serving() -> Iterator[tuple[Path, subprocess.Popen[str]]]:
     var_dir = new_var_dir()
@@ -81,11 +89,7 @@ def test_services_survive_kills_and_end_in_order(
     serving: tuple[Path, subprocess.Popen[str]],
 ) -> None:
     var_dir, process = serving
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    found = re.search(r"http://127\.0\.0\.1:\d+/", line)
-    assert found is not None, line
-    url = found[0]
+    url = _url(process)
     _until(lambda: _is_ready(url), "web server does not answer")
     assert running(var_dir) == Running(process=process.pid, url=url)
 
@@ -127,7 +131,8 @@ def test_killed_supervisor_takes_its_children_along(
     serving: tuple[Path, subprocess.Popen[str]],
 ) -> None:
     var_dir, process = serving
-    _until(lambda: len(_children(var_dir)) >= 5, "services do not start")
+    url = _url(process)
+    _until(lambda: _is_ready(url), "web server does not answer")
     process.kill()
     process.wait()
     _until(lambda: not _children(var_dir), "children outlive their parent")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -218,8 +219,19 @@ def test_rejects_that_cannot_be_written_stop_the_import(importer: Importer) -> N
     path = importer.folder / "f.csv"
     path.write_text(f"{HEADER}\nO1,C1,2024-01-01,1\n")
     text = path.read_text()
-    for place in (path, importer.folder, importer.folder / "none" / "r.csv"):
+    pipe = importer.folder / "pipe"
+    os.mkfifo(pipe)
+    for place in (path, importer.folder, importer.folder / "none" / "r.csv", pipe):
         with pytest.raises(TierwiseError, match=r"can't be written|no place"):
             call_import(importer, path, rejects=place)
     assert path.read_text() == text
+    assert pipe.is_fifo()  # neither replaced nor waited for
     assert not Order.objects.exists()
+
+
+def test_a_pipe_is_refused_and_not_waited_for(importer: Importer) -> None:
+    pipe = importer.folder / "pipe.csv"
+    os.mkfifo(pipe)
+    with pytest.raises(FileRefused, match="no ordinary file"):
+        call_import(importer, pipe, rejects=importer.folder / "r.csv")
+    assert list(importer.folder.iterdir()) == [pipe]

@@ -34,7 +34,13 @@ def test_stored_values_are_used_and_others_refused(manage: Manage) -> None:
             assert done.returncode == 1
             assert f"{variable}=" in done.stderr
             assert "was set up with" in done.stderr
-            assert done.stdout == ""
+            if "--json" not in command:
+                assert done.stdout == ""
+                continue
+            document = json.loads(done.stdout)
+            assert document["code"] == "cannot_start"
+            assert document["message"] in done.stderr
+            assert document["details"] == []
     assert _shown(manage) == "Europe/Paris EUR None Europe/Paris EUR"
 
 

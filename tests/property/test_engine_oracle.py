@@ -189,7 +189,7 @@ def answers(case: Case, plan: CompiledPlan, duck: duckdb.DuckDBPyConnection) -> 
                 before=held,
             )
             cuts = compute(duck, plan, inputs, Stopwatch())
-            table = duck.execute("SELECT * FROM verdicts ORDER BY ordinal").to_arrow_table()
+            table = duck.sql("SELECT * FROM verdicts ORDER BY ordinal").to_arrow_table()
             exact = {key: tuple(Fraction(*pair) for pair in pairs) for key, pairs in cuts.items()}
             yield Answer(as_of, table.to_pylist(), exact)
 

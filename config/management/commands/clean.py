@@ -23,7 +23,8 @@ _OURS = [
     "spill",
     "exports",
     "jobs",
-    "demo",
+    "demo-logins",
+    "services.log",
 ]
 
 

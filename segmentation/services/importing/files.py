@@ -47,6 +47,8 @@ def open_facts(
 ) -> Iterator[FactFile]:
     """Open and check a file. Raises FileRefused, also from within, and NotFoundError."""
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise FileRefused(f"{path} can't be read: it is no ordinary file.")  # a pipe: once only
         source = path.open("rb")
     except FileNotFoundError:
         raise NotFoundError(f"There is no file {path}.") from None

@@ -101,9 +101,11 @@ def _record(
 
 
 def _rejects_file(path: Path, *, beside: Path) -> RejectsFile:
-    if path.is_dir() or path.resolve() == beside.resolve():
-        raise TierwiseError(f"{path} is no place for rejects.")
     try:
+        # A device such as /dev/null would be replaced by the file, not written to.
+        is_special = path.exists() and not path.is_file()
+        if is_special or path.resolve() == beside.resolve():
+            raise TierwiseError(f"{path} is no place for rejects.")
         return RejectsFile(path)
     except OSError as error:
         raise TierwiseError(f"{path} can't be written: {error.strerror}.") from None
