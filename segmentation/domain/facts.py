@@ -158,6 +158,7 @@ STORED_REASONS: Mapping[str, str] = {
     "unknown_order": "No such order; import orders before their lines and refunds.",
     "over_refund": "More than what is left on the order or line after its other refunds.",
     "too_precise": "More decimals than the order's currency has.",
+    "not_positive": "Less than half of the base currency's smallest unit: nothing to give back.",
     "out_of_range": "The amount in the base currency is too large to store.",
     "rate_missing": "Give the rate in base units for one unit of the row's currency.",
     "bad_rate": "A rate other than 1 needs a currency other than the base.",
