@@ -221,6 +221,11 @@ def _wrong_runs(newest: Run | None, *, user: Any) -> list[tuple[Any, ...]]:
     for run in failed.order_by("-pk")[:_WRONG]:
         error = RESTRICTED if mentions_hidden(run.error, words=words) else _first_line(run.error)
         rows.append((_run_link(run), shown.instant(run.finished_at), error))
+    if newest is not None and newest.parity_mismatches:
+        text = _("The engine and the oracle disagree about customers of the sample: %(count)s.") % {
+            "count": shown.count(len({row["customer_id"] for row in newest.parity_mismatches}))
+        }
+        rows.append((_run_link(newest), shown.instant(newest.finished_at), text))
     for run in waiting.order_by("pk")[:_WRONG]:
         text = _("No worker has taken it. Is one running?")
         rows.append((_run_link(run), shown.instant(run.requested_at), text))

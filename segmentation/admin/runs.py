@@ -77,6 +77,7 @@ class RunAdmin(KeysetAdmin):
                     ("shown_definition_set", "engine"),
                     ("tzdata_version", "attempts"),
                     ("recorded_hash",),
+                    ("parity_checked", "shown_disagreements"),
                 )
             },
         ),
@@ -94,6 +95,11 @@ class RunAdmin(KeysetAdmin):
         return super().changeform_view(
             request, object_id, form_url, {**(extra_context or {}), "panels": panels}
         )
+
+    @admin.display(description=_("oracle disagreements"))
+    def shown_disagreements(self, run: Run) -> str:
+        # Only how many: a disagreement may name a hidden segment.
+        return shown.count(len(run.parity_mismatches))
 
     def tier_names(self) -> TierNames:
         """Names by program key and tier key; the app above knows them."""

@@ -159,7 +159,7 @@ class TagGroup:
 class Layering:
     """Exclusive ordered groups cut on one metric: one more layer than cuts, lowest first.
 
-    Either `cuts` (values in the metric's unit) or `percentiles` (0 < p < 100) is filled.
+    Either `cuts` (values in the metric's unit) or `percentiles` (0 <= p <= 100) is filled.
     """
 
     key: str

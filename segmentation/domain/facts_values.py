@@ -20,7 +20,7 @@ from .windows import local_day, local_midnight
 
 LONGEST_ID = 255
 STORED_DECIMALS = 4  # of amounts and quantities
-RATE_DECIMALS = 10
+RATE_DECIMALS = 20
 _AMOUNT_LIMIT = Decimal(10) ** 14  # numeric(18, 4)
 _RATE_LIMIT = Decimal(10) ** 10  # numeric(20, 10)
 _WHOLE_LIMIT = 10**18

@@ -185,7 +185,7 @@ class Order(Fact):
     points_amount = _money(null=True, blank=True, verbose_name=_("paid with points"))
     currency = models.CharField(_("currency"), max_length=3)
     rate = models.DecimalField(
-        _("exchange rate"), max_digits=20, decimal_places=10, null=True, blank=True
+        _("exchange rate"), max_digits=30, decimal_places=20, null=True, blank=True
     )
     channel = models.TextField(_("channel"), null=True, blank=True)
     is_promotion = models.BooleanField(_("promotion order"), null=True, blank=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from segmentation.models import Customer, FactBatch, FactVersion, Order, OrderLine
+from segmentation.models import Customer, FactBatch, FactVersion, Order, OrderLine, Refund
 from tests.fixtures.fact_files import Importer
 
 pytestmark = pytest.mark.django_db
@@ -257,3 +257,19 @@ def test_lines_need_their_order_and_its_currency(importer: Importer) -> None:
     assert again.counts == (0, 0, 1, 0)
     line = OrderLine.objects.get(order__external_id="O1")
     assert (line.pk, line.sku, line.quantity) == (pk, "S2", Decimal("1.5"))
+
+
+def test_a_refund_worth_nothing_in_the_base_currency_is_a_reject(tmp_path: Path) -> None:
+    """R14: 0.001 KWD is 0.48 JPY; the reasons that only the database finds have a sentence too."""
+    importer = Importer(tmp_path, base_currency="JPY")
+    orders = [("O1", "C1", "2024-05-01", "1.005", "KWD", "480.5")]
+    importer.rows("orders", f"{BASIC} currency rate", orders)
+    result = importer.rows(
+        "refunds",
+        "refund_id order_id refunded_at amount",
+        [("R1", "O1", "2024-05-02", "0.001"), ("R2", "O1", "2024-05-02", "1.004")],
+    )
+    assert result.counts == (1, 0, 0, 1)
+    assert result.rejects == [(2, "not_positive")]
+    assert result.reasons[0].endswith("nothing to give back.")
+    assert list(Refund.objects.values_list("external_id", "amount")) == [("R2", Decimal("482"))]

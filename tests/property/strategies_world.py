@@ -73,7 +73,7 @@ def as_ofs(draw: Draw, zone: ZoneInfo) -> tuple[datetime, ...]:
 
 
 def edges(catalog: Catalog, as_of: datetime, zone: ZoneInfo) -> list[datetime]:
-    """Instants at which some verdict of the catalog may turn, and those right beside them."""
+    """Instants at which some verdict of the catalog may turn."""
     found = [as_of]
     for metric in catalog.metrics.values():
         if isinstance(metric, FactMetric):
@@ -83,9 +83,7 @@ def edges(catalog: Catalog, as_of: datetime, zone: ZoneInfo) -> list[datetime]:
                 found.append(matured_end(metric.matured_days, as_of=as_of, zone=zone))
     today = local_day(as_of, zone)
     found += [local_midnight(today - days * _DAY, zone) for days in (0, 1, 2, 3, 31)]
-    return [
-        instant + step for instant in dict.fromkeys(found) for step in (timedelta(0), -_US, _US)
-    ]
+    return found
 
 
 def money(decimals: int) -> st.SearchStrategy[Decimal]:
@@ -119,17 +117,20 @@ class Pools:
     """Strategies that depend on the zone, the currency and the definitions."""
 
     times: st.SearchStrategy[datetime]
+    turns: st.SearchStrategy[datetime]  # half of them are as-ofs: refunds and expiries turn there
     money: st.SearchStrategy[Decimal]
     order_fields: dict[str, st.SearchStrategy[Anything]]
     line_fields: dict[str, st.SearchStrategy[Anything]]
 
 
-def pools(instants: Sequence[datetime], decimals: int) -> Pools:
-    times = st.sampled_from(sorted(set(instants)))
+def pools(instants: Sequence[datetime], as_ofs: Sequence[datetime], decimals: int) -> Pools:
+    steps = st.sampled_from((timedelta(0), timedelta(0), -_US, _US))
+    times = st.builds(lambda at, step: at + step, st.sampled_from(sorted(set(instants))), steps)
     amount = money(decimals)
     maybe_time = st.one_of(st.none(), times)
     return Pools(
         times=times,
+        turns=st.one_of(times, st.sampled_from(as_ofs)),
         money=amount,
         order_fields={
             **dict.fromkeys(("paid_at", "completed_at"), maybe_time),
@@ -169,7 +170,7 @@ def orders(draw: Draw, pool: Pools) -> Order:
     )
     refunds = draw(
         st.lists(
-            st.builds(Refund, pool.times, pool.money, st.sampled_from((None, None, 1, 2, 9))),
+            st.builds(Refund, pool.turns, pool.money, st.sampled_from((None, None, 1, 2, 9))),
             max_size=3,
         )
     )
@@ -194,7 +195,7 @@ def events(draw: Draw, pool: Pools) -> Event:
 
 @st.composite
 def tags(draw: Draw, pool: Pools) -> tuple[Tag, ...]:
-    expiry = st.one_of(st.none(), pool.times)
+    expiry = st.one_of(st.none(), pool.turns)
     found = []
     city = draw(st.sampled_from((None, "first", "second")))
     if city is not None:
@@ -217,12 +218,20 @@ def attributes(draw: Draw, pool: Pools) -> Attributes:
 
 
 @st.composite
+def referrals(draw: Draw, referee: CustomerHistory, pool: Pools) -> Referral:
+    """Half of them at the very instant of an order of the referee, where there is one."""
+    bought = [order.placed_at for order in referee.orders]
+    at = draw(st.one_of(pool.times, st.sampled_from(bought)) if bought else pool.times)
+    return Referral(referee.external_id, at, referee.orders)
+
+
+@st.composite
 def worlds(
     draw: Draw, catalog: Catalog, zone: ZoneInfo, instants: Sequence[datetime], decimals: int
 ) -> World:
     """Two to five customers; each referral is of one of them."""
     near = [edge for as_of in instants for edge in edges(catalog, as_of, zone)]
-    pool = pools(near, decimals)
+    pool = pools(near, instants, decimals)
     names = [f"c{number}" for number in range(draw(st.integers(2, 5)))]
     keys = sorted(catalog.segments)
     some_keys = (
@@ -249,7 +258,7 @@ def worlds(
         replace(
             person,
             referrals=tuple(
-                Referral(referee, draw(pool.times), by_name[referee].orders)
+                draw(referrals(by_name[referee], pool))
                 for referee in draw(st.lists(st.sampled_from(names), max_size=2))
             ),
         )

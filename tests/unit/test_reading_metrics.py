@@ -266,8 +266,8 @@ def test_reads_layerings_with_exact_cuts() -> None:
         ("cuts: [], layers: [a]", "/cuts", "out_of_range"),
         ("cuts: [x], layers: [a, b]", "/cuts/0", "wrong_type"),
         ("cuts: 1, layers: [a, b]", "/cuts", "wrong_type"),
-        ("cuts: {percentiles: [0]}, layers: [a, b]", "/cuts/percentiles", "out_of_range"),
-        ("cuts: {percentiles: [100]}, layers: [a, b]", "/cuts/percentiles", "out_of_range"),
+        ("cuts: {percentiles: [-1]}, layers: [a, b]", "/cuts/percentiles", "out_of_range"),
+        ("cuts: {percentiles: [100.5]}, layers: [a, b]", "/cuts/percentiles", "out_of_range"),
         ("cuts: {percentiles: [50, 50]}, layers: [a, b, c]", "/cuts/percentiles/1",
          "out_of_range"),
         ("cuts: {quantiles: [50]}, layers: [a, b]", "/cuts/quantiles", "unknown_key"),
@@ -276,6 +276,11 @@ def test_reads_layerings_with_exact_cuts() -> None:
 )  # fmt: skip
 def test_refuses_layerings(rest: str, path: str, code: str) -> None:
     assert (f"/layerings/0{path}", code) in codes(layering(rest))
+
+
+def test_percentiles_include_0_and_100() -> None:
+    text = layering("cuts: {percentiles: [0, 50, 100]}, layers: [a, b, c, d]")
+    assert codes(text) == []
 
 
 def test_a_layering_needs_a_known_metric() -> None:

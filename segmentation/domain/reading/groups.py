@@ -122,8 +122,8 @@ def _read_cuts(place: Place) -> tuple[tuple[Decimal, ...], tuple[Decimal, ...]]:
             return (), ()
         inner = fields["percentiles"]
         numbers = _read_rising(inner)
-        if any(not 0 < number < 100 for number in numbers):
-            inner.refuse("out_of_range", "Percentiles lie between 0 and 100, both excluded.")
+        if any(not 0 <= number <= 100 for number in numbers):
+            inner.refuse("out_of_range", "Percentiles lie between 0 and 100.")
             return (), ()
         return (), numbers
     return _read_rising(place), ()

@@ -27,7 +27,7 @@ from .tag_cells import tag_arrays, tag_row_problems
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_RATE = r"^[0-9]{1,9}(?:\.[0-9]{1,10})?$"
+_RATE = r"^[0-9]{1,9}(?:\.[0-9]{1,20})?$"
 
 
 @dataclass(frozen=True, slots=True)
