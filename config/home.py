@@ -227,8 +227,8 @@ def _wrong_runs(newest: Run | None, *, user: Any) -> list[tuple[Any, ...]]:
         }
         rows.append((_run_link(newest), shown.instant(newest.finished_at), text))
     for run in waiting.order_by("pk")[:_WRONG]:
-        text = _("No worker has taken it. Is one running?")
-        rows.append((_run_link(run), shown.instant(run.requested_at), text))
+        hint = _("No worker has taken it. Is one running?")
+        rows.append((_run_link(run), shown.instant(run.requested_at), hint))
     return rows
 
 
