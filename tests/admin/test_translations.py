@@ -18,7 +18,7 @@ from django.template import Template
 from django.template.base import Node, TextNode
 from django.templatetags.i18n import BlockTranslateNode, TranslateNode
 from django.utils import translation
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 
 from tests.conftest import REPOSITORY
 
@@ -119,6 +119,9 @@ def test_every_text_of_the_theme_is_chinese() -> None:
             (text, place)
             for part in ("admin", "registration", "unfold")
             for text, place in _template_texts(folder / part)
-            if gettext(text) == text and re.search("[A-Za-z]{2}", re.sub(FIELD, "", text))
+            # Templates count the words that have a plural; a plain gettext finds those only from
+            # Python 3.11.5 or so on.
+            if gettext(text) == text == ngettext(text, text, 1)
+            and re.search("[A-Za-z]{2}", re.sub(FIELD, "", text))
         ]
     assert texts == []

@@ -26,7 +26,7 @@ from tests.conftest import REPOSITORY, new_var_dir, outside_environment
 
 ZONE = {"TIME_ZONE": "Asia/Shanghai", "BASE_CURRENCY": "CNY"}
 SECONDS = 120.0
-CUSTOMERS, ORDERS = 500, 40_000
+CUSTOMERS, ORDERS = 500, 15_000
 DEFINITIONS = {
     "metrics": [
         {"key": f"spend_{days}", "source": "orders", "unit": "money",

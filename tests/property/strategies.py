@@ -161,6 +161,8 @@ def aggregates(draw: Draw, source: str) -> Aggregate:
     fields = source_fields(source)
     if fn in _NUMERIC:
         fields = [(name, kind) for name, kind in fields if kind in ("money", "number")]
+        # Half of them net amounts: they depend on more than any other field.
+        fields += [("net_amount", "money")] * (len(fields) - 1 if source != "events" else 0)
     field, kind = draw(st.sampled_from(fields))
     where = draw(_FILTERS[source]) if fn == "share" else None
     return Aggregate(fn, field, kind, where)

@@ -117,7 +117,7 @@ class Pools:
     """Strategies that depend on the zone, the currency and the definitions."""
 
     times: st.SearchStrategy[datetime]
-    turns: st.SearchStrategy[datetime]  # half of them are as-ofs: refunds and expiries turn there
+    turns: st.SearchStrategy[datetime]  # many are as-ofs: refunds and expiries turn there
     money: st.SearchStrategy[Decimal]
     order_fields: dict[str, st.SearchStrategy[Anything]]
     line_fields: dict[str, st.SearchStrategy[Anything]]
@@ -130,7 +130,7 @@ def pools(instants: Sequence[datetime], as_ofs: Sequence[datetime], decimals: in
     maybe_time = st.one_of(st.none(), times)
     return Pools(
         times=times,
-        turns=st.one_of(times, st.sampled_from(as_ofs)),
+        turns=st.one_of(times, times, st.sampled_from(as_ofs)),
         money=amount,
         order_fields={
             **dict.fromkeys(("paid_at", "completed_at"), maybe_time),

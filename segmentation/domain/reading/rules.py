@@ -46,10 +46,7 @@ class Scope:
 
 SEGMENT_SCOPE = Scope()
 TAG_SCOPE = Scope(
-    {
-        "segment": "A tag's rule uses no segment: tags are evaluated before segments.",
-        "tier": "A tag's rule uses no tier; use the tier in a segment instead.",
-    }
+    {"segment": "A tag's rule uses no segment: tags are evaluated before segments."}
 )
 
 
