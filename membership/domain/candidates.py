@@ -125,10 +125,24 @@ def _never_defined(stored: Stored, patch: Mapping[Ref, Entry]) -> Iterator[Locat
 
 
 def warnings_of(candidate: Candidate, patch: Mapping[Ref, Entry]) -> tuple[Located, ...]:
-    """What is allowed but probably not meant."""
+    """What is allowed but probably not meant, each where the patch causes it."""
     return tuple(
-        (entry.source or 0, Problem(path, "upgrade_not_today", message))
-        for ref, entry in patch.items()
-        if ref.kind == "program" and not entry.is_retired
-        for path, message in slow_upgrades(candidate, entry)
+        dict.fromkeys(
+            found
+            for ref, entry in candidate.entries.items()
+            if ref.kind == "program" and owner(ref) == ref
+            for found in _slow_upgrades(candidate, entry, patch)
+        )
     )
+
+
+def _slow_upgrades(
+    candidate: Candidate, program: Entry, patch: Mapping[Ref, Entry]
+) -> Iterator[Located]:
+    """At the program's rule; for a stored program at the metric, if the patch names that."""
+    for metric, path, message in slow_upgrades(candidate, program):
+        if program.source is not None:
+            yield program.source, Problem(path, "upgrade_not_today", message)
+        elif (cause := patch.get(metric)) is not None:
+            told = f"{program.ref}: {message}"
+            yield cause.source or 0, Problem(cause.path, "upgrade_not_today", told)

@@ -48,14 +48,16 @@ def check_zone(
                 return
 
 
-def slow_upgrades(candidate: Candidate, entry: Entry) -> Iterator[tuple[str, str]]:
-    """Places where an immediate upgrade waits until midnight, with the sentence that says so."""
+def slow_upgrades(candidate: Candidate, entry: Entry) -> Iterator[tuple[Ref, str, str]]:
+    """Where an immediate upgrade waits until midnight: the metric, the place of its use and the
+    sentence that says so."""
     told: set[tuple[str, str]] = set()
     for use in entry.uses:
         for metric in _fact_metrics(candidate, use.ref):
             if _leaves_today_out(metric.window) and (use.path, metric.key) not in told:
                 told.add((use.path, metric.key))
                 yield (
+                    Ref("metric", metric.key),
                     use.path,
                     f'"{metric.key}" never counts a fact of today, so an upgrade is not '
                     "immediate; add to_now: true to its window if it should be.",

@@ -304,7 +304,7 @@ def nodes(
 
 
 @st.composite
-def catalogs(draw: Draw, *, most_metrics: int = 4, most_segments: int = 3) -> Catalog:
+def catalogs(draw: Draw, *, most_metrics: int = 3, most_segments: int = 3) -> Catalog:
     """A valid catalog. Definitions that read others may stand before them."""
     metrics: dict[str, Metric] = {}
     for position in range(draw(st.integers(1, most_metrics))):

@@ -166,6 +166,15 @@ def test_an_immediate_upgrade_on_a_window_without_today_is_a_warning() -> None:
     assert warnings(program(f"effective_from: 2017-01-01, {TIERS}")) == []
 
 
+def test_warns_when_a_metric_of_a_stored_program_loses_today() -> None:
+    metric = (
+        "metrics: [{key: net_spend_365d, source: orders, unit: money, "
+        "aggregate: {fn: sum, field: net_amount}, window: {days: 365%s}}]"
+    )
+    assert warnings(metric % ", to_now: true") == []
+    assert warnings(metric % "") == [("/metrics/0", "upgrade_not_today")]
+
+
 def version(number: int, day: date, metric: str = "m") -> ProgramVersion:
     rule = MetricLeaf(metric, "gte", Decimal(1))
     return ProgramVersion(number, day, (Tier("t", 1, Label("t", "t"), rule),))

@@ -45,9 +45,7 @@ class Scope:
 
 
 SEGMENT_SCOPE = Scope()
-TAG_SCOPE = Scope(
-    {"segment": "A tag's rule uses no segment: tags are evaluated before segments."}
-)
+TAG_SCOPE = Scope({"segment": "A tag's rule uses no segment: tags are evaluated before segments."})
 
 
 def read_rule(place: Place, *, scope: Scope, uses: list[Use]) -> Node | None:
