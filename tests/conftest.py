@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_socket
 from django.conf import settings
+from django.utils import translation
 
 from config.embedded import Cluster
 
@@ -21,6 +22,13 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 def pytest_runtest_setup() -> None:
     pytest_socket.socket_allow_hosts(["127.0.0.1", "::1", "localhost"], allow_unix_socket=True)
+
+
+@pytest.fixture(autouse=True)
+def language() -> Iterator[None]:
+    """Each test starts in English: a request in Chinese leaves its language in the thread."""
+    with translation.override("en"):
+        yield
 
 
 @pytest.fixture
