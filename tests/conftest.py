@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import pytest_socket
 from django.conf import settings
@@ -16,6 +17,17 @@ from django.utils import translation
 from config.embedded import Cluster
 
 Manage = Callable[..., subprocess.CompletedProcess[str]]
+
+# A busy machine is no failure: time limits of single examples say nothing about the product. CI draws
+# the same examples each time; a person's run draws new ones.
+hypothesis.settings.register_profile(
+    "tierwise",
+    deadline=None,
+    derandomize=bool(os.environ.get("CI")),
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("tierwise")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -27,6 +27,7 @@ from tests.conftest import REPOSITORY, new_var_dir, outside_environment
 ZONE = {"TIME_ZONE": "Asia/Shanghai", "BASE_CURRENCY": "CNY"}
 SECONDS = 120.0
 CUSTOMERS, ORDERS = 500, 15_000
+MANY = 150_000  # long enough to be seen while they are written
 DEFINITIONS = {
     "metrics": [
         {"key": f"spend_{days}", "source": "orders", "unit": "money",
@@ -126,18 +127,19 @@ def killed(*processes: int) -> None:
 
 
 def test_postgresql_is_killed_during_an_import(shop: Shop, tmp_path: Path) -> None:
-    orders = str(tmp_path / "orders.csv")
+    write_orders(tmp_path / "many.csv", MANY)
+    orders = str(tmp_path / "many.csv")
     importing = shop.start("import", "orders", orders, "--json")
-    until(lambda: _backends(shop, "COPY"), "the import never copied")
+    until(lambda: _backends(shop, "COPY", "INSERT"), "the import never wrote")
     killed(shop.postmaster())
     answer, _ = importing.communicate(timeout=SECONDS)
     assert importing.returncode != 0, answer
     again = shop.tell("import", "orders", orders)
-    assert (again["read"], again["inserted"], again["rejected"]) == (ORDERS, ORDERS, 0)
-    assert shop.tell("import", "orders", orders)["unchanged"] == ORDERS
+    assert (again["read"], again["inserted"], again["rejected"]) == (MANY, MANY, 0)
+    assert shop.tell("import", "orders", orders)["unchanged"] == MANY
 
 
-def _backends(shop: Shop, word: str) -> list[int]:
+def _backends(shop: Shop, *words: str) -> list[int]:
     """PostgreSQL shows in its processes' titles what they are doing."""
     try:
         data = str(shop.postmaster())
@@ -147,7 +149,8 @@ def _backends(shop: Shop, word: str) -> list[int]:
     for entry in Path("/proc").iterdir():
         try:
             fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            if fields[1] == data and word in (entry / "cmdline").read_text():
+            title = (entry / "cmdline").read_text()
+            if fields[1] == data and any(word in title for word in words):
                 found.append(int(entry.name))
         except (OSError, IndexError):
             continue
