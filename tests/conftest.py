@@ -18,8 +18,8 @@ from config.embedded import Cluster
 
 Manage = Callable[..., subprocess.CompletedProcess[str]]
 
-# A busy machine is no failure: time limits of single examples say nothing about the product. CI draws
-# the same examples each time; a person's run draws new ones.
+# A busy machine is no failure: time limits of single examples say nothing about the product.
+# CI draws the same examples each time; a person's run draws new ones.
 hypothesis.settings.register_profile(
     "tierwise",
     deadline=None,
