@@ -73,12 +73,12 @@ lint: developer ## checks of style, types, imports, migrations and translations
 	@$(PYTHON_OF_VENV) -m pip check --disable-pip-version-check
 
 .PHONY: bench
-bench: developer ## benchmark tables (SIZE=full for all)
+bench: developer ## benchmark tables (SIZE=full, the default; SIZE=quick: small ones)
 	@SIZE=$(SIZE) $(PYTHON_OF_VENV) bench/run.py
 
 .PHONY: stress
 stress: developer ## contention test
-	@STRESS=1 $(PYTHON_OF_VENV) -m pytest tests/concurrency $(PYTEST)
+	@$(PYTHON_OF_VENV) -m pytest tests/concurrency $(PYTEST)
 
 .PHONY: backup
 backup: environment ## everything that must survive, into FILE

@@ -257,20 +257,39 @@ def measure(
     return spent, stages["seconds"]
 
 
-_CHECKED = ["spend_30", "orders_90", "spend_365", "active_180", "largest", "recency", "stores"]
-CHECK_ENGINE = (
-    "SELECT " + ", ".join(f'sum("m:{name}")::BIGINT' for name in _CHECKED)
-    + ', sum("m:promo_180") FILTER (WHERE "d:promo_180" IS NOT NULL)::BIGINT,'
-    ' sum("q:club")::BIGINT,'
-    ' count(*) FILTER (WHERE "l:quintile" = \'q4\'), count(*) FILTER (WHERE "l:value" = \'high\'),'
-    ' count(*) FILTER (WHERE "t:promo_lover" = \'yes\') FROM verdicts'
-)  # fmt: skip
-CHECK_HAND = (
-    "SELECT " + ", ".join(f"sum({name})::BIGINT" for name in _CHECKED)
-    + ", sum(promo_180) FILTER (WHERE spend_180 > 0)::BIGINT, sum(tier)::BIGINT,"
-    " count(*) FILTER (WHERE quintile = 'q4'), count(*) FILTER (WHERE value = 'high'),"
-    " count(*) FILTER (WHERE promo_lover = 'yes') FROM hand"
-)  # fmt: skip
+# Every figure of every customer, as one number a column: equal columns have equal sums.
+_WHOLE = [f"{name}_{days}" for name in ("spend", "orders", "active") for days in WINDOWS]
+_WHOLE += ["largest", "recency", "stores"]
+_TEXTS = {"l:value": "value", "l:quintile": "quintile", "t:promo_lover": "promo_lover"}
+
+
+def _figures(columns: list[str], *, table: str) -> str:
+    """The sum over customers of a hash of who and what; a missing value is one of its own."""
+    sums = (f"sum(hash(ordinal::BIGINT, {column})::HUGEINT)" for column in columns)
+    return f"SELECT count(*), {', '.join(sums)} FROM {table}"
+
+
+# A share has no value where its divisor is 0, an average none without an order.
+CHECK_ENGINE = _figures(
+    [
+        *(f'"m:{name}"::BIGINT' for name in _WHOLE),
+        *(f'CASE WHEN "d:promo_{days}" > 0 THEN "m:promo_{days}"::BIGINT END' for days in WINDOWS),
+        'CASE WHEN "d:basket" > 0 THEN "m:basket"::BIGINT END',
+        *(f'"{name}"::VARCHAR' for name in _TEXTS),
+        '"q:club"::BIGINT',
+    ],
+    table="verdicts",
+)
+CHECK_HAND = _figures(
+    [
+        *(f"{name}::BIGINT" for name in _WHOLE),
+        *(f"CASE WHEN spend_{days} > 0 THEN promo_{days}::BIGINT END" for days in WINDOWS),
+        "basket::BIGINT",
+        *(f"{name}::VARCHAR" for name in _TEXTS.values()),
+        "tier::BIGINT",
+    ],
+    table="hand",
+)
 
 
 def run_engine(duck, folder: Path, files: list[dict[str, object]]) -> dict[str, object]:

@@ -52,6 +52,15 @@ def back_up(target: Path, *, database: dict[str, Any], var_dir: Path, now: datet
     target = target.expanduser().absolute()
     if not target.parent.is_dir():
         raise BackupError(f"There is no folder {target.parent}.")
+    if target.is_dir():
+        raise BackupError(f"{target} is a folder: write the name of a file.")
+    try:
+        return _write(target, database=database, var_dir=var_dir, now=now)
+    except OSError as error:
+        raise BackupError(f"{target} can't be written: {error.strerror}.") from error
+
+
+def _write(target: Path, *, database: dict[str, Any], var_dir: Path, now: datetime) -> Manifest:
     with _scratch(target.parent) as scratch:
         dump = scratch / "database.dump"
         # Snapshots are whole before their run is published, so the dump comes first: each run in
@@ -200,6 +209,8 @@ def _environment(database: dict[str, Any]) -> dict[str, str]:
         "PGDATABASE": database["NAME"],
         "PGSSLMODE": database["OPTIONS"].get("sslmode", ""),
         "PGSSLROOTCERT": database["OPTIONS"].get("sslrootcert", ""),
+        "PGSSLCERT": database["OPTIONS"].get("sslcert", ""),
+        "PGSSLKEY": database["OPTIONS"].get("sslkey", ""),
     }
     return CLEAN_ENVIRONMENT | {key: str(value) for key, value in given.items() if value}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from pathlib import Path
 
 from . import env
@@ -49,7 +50,8 @@ def is_needed(argv: list[str]) -> bool:
     name = command(argv)
     if name is None:
         return True
-    asks_help = any(word in ("-h", "--help", "--version") for word in argv[1:])
+    # Only Django's own `manage.py --version`: a command may have an option of that name.
+    asks_help = name == "--version" or any(word in ("-h", "--help") for word in argv[1:])
     return not asks_help and name not in _IDLE_COMMANDS
 
 
@@ -81,7 +83,9 @@ def entry(url: str, *, cluster: Cluster | None, is_open: bool) -> dict[str, obje
 def is_serving(argv: list[str]) -> bool:
     """Whether this program answers others: web server, worker, beat."""
     name = command(argv)
-    return program(argv) in ("gunicorn", "celery") or name in ("serve", "runserver")
+    is_web_server = "config.wsgi" in sys.modules  # whichever: it alone imports the entry point
+    known = program(argv) in ("gunicorn", "celery") or name in ("serve", "runserver")
+    return known or is_web_server
 
 
 def is_setting_up(argv: list[str]) -> bool:

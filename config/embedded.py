@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from . import embedded_files as files
+from . import env
 from .embedded_files import EmbeddedDatabaseError
 
 START_SECONDS = 600.0  # crash recovery of a big load takes its time
@@ -51,11 +52,13 @@ class Cluster:
     @property
     def instance(self) -> str | None:
         """The random id of this `VAR_DIR`; None: nothing was ever set up."""
-        with contextlib.suppress(FileNotFoundError):
+        try:
             found = (self.var_dir / "instance").read_text().strip()
-            if found.isalnum():
-                return found
-        return None
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except PermissionError as error:
+            raise _not_ours(error) from None
+        return found if found.isalnum() else None
 
     @property
     def folder(self) -> Path:
@@ -79,7 +82,7 @@ class Cluster:
         """Start the server unless it runs, and keep it running until this process ends."""
         if self._users is not None and self._owner_process == os.getpid():
             return
-        self.var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        env.make_folder(self.var_dir)
         with self._alone():
             users = _open(self.var_dir / "postgres.users")
             fcntl.flock(users, fcntl.LOCK_SH)  # others take it alone only inside `_alone`
@@ -118,22 +121,27 @@ class Cluster:
 
     def stop(self) -> bool:
         """Stop the server whoever uses it; whether it ran."""
-        if not self.var_dir.exists():
+        if self.instance is None:
             return False
         with self._alone():
             return self._stop()
 
     def remove(self) -> None:
-        """Stop the server and delete everything in it, the id included."""
+        """Stop the server and delete everything in it, the id included.
+
+        A copied `VAR_DIR` loses its id only: the cluster belongs to the original.
+        """
         if self.instance is None:
             return
         with self._alone():
-            self._refuse_copy()
+            if self._original() is not None:
+                (self.var_dir / "instance").unlink()
+                return
             self._stop()
             folder = self.folder
             shutil.rmtree(folder / "socket", ignore_errors=True)
-            with contextlib.suppress(OSError):
-                shutil.rmtree((folder / "socket-folder").read_text().strip())
+            if (noted := files.noted_socket_folder(folder)) is not None:
+                shutil.rmtree(noted, ignore_errors=True)
             (self.var_dir / "instance").unlink(missing_ok=True)
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -145,9 +153,9 @@ class Cluster:
         try:
             lock = _open(self.var_dir / "postgres.lock")
         except PermissionError as error:
-            raise EmbeddedDatabaseError(
-                f"{error.filename} belongs to another user: run as that user, or set VAR_DIR."
-            ) from None
+            raise _not_ours(error) from None
+        except OSError as error:
+            raise EmbeddedDatabaseError(f"{error.filename}: {error.strerror}.") from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
@@ -223,17 +231,21 @@ class Cluster:
 
     def _refuse_copy(self) -> None:
         """As root a copied `VAR_DIR` would share its id, hence its cluster, with the original."""
-        if not files.is_root():
-            return
-        with contextlib.suppress(FileNotFoundError):
-            home = Path((self.folder / "home").read_text().strip())
-            there, here = home / "instance", self.var_dir / "instance"
-            same_id = there.read_text() == here.read_text()
-            if same_id and not there.samefile(here):
-                raise EmbeddedDatabaseError(
-                    f"{self.var_dir} is a copy of {home}, and the database belongs to that one: "
-                    f"delete {here} to start with an empty database."
-                )
+        if (home := self._original()) is not None:
+            raise EmbeddedDatabaseError(
+                f"{self.var_dir} is a copy of {home}, and the database belongs to that one: "
+                f"delete {self.var_dir / 'instance'} to start with an empty database."
+            )
+
+    def _original(self) -> Path | None:
+        """The `VAR_DIR` whose cluster this one's id names, if this one is a copy of it."""
+        if files.is_root():
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                home = Path((self.folder / "home").read_text().strip())
+                there, here = home / "instance", self.var_dir / "instance"
+                if there.read_text() == here.read_text() and not there.samefile(here):
+                    return home
+        return None
 
     def _set_former_aside(self) -> None:
         former = [self.var_dir / name for name in _OF_A_DATABASE]
@@ -332,6 +344,12 @@ class Cluster:
             self._server.wait()
             self._server = None
         return ran
+
+
+def _not_ours(error: PermissionError) -> EmbeddedDatabaseError:
+    return EmbeddedDatabaseError(
+        f"{error.filename} belongs to another user: run as that user, or set VAR_DIR."
+    )
 
 
 def _exit_on_signals() -> None:

@@ -253,7 +253,8 @@ def socket_folder(folder: Path, *, owner: Account) -> Path:
     """A 0700 folder of the server's account whose path is short enough for a socket.
 
     It is `folder/socket`, or, where that is too long, a folder with an unguessable name in a
-    short place. The choice is remembered, so a restarted server is found at the old address.
+    short place. The choice is remembered, so a restarted server is found at the old address; not
+    by a copy of `folder`, which must never meet the server of the original.
     """
     near = folder / "socket"
     if len(os.fsencode(near)) <= LONGEST_SOCKET_FOLDER:
@@ -261,17 +262,26 @@ def socket_folder(folder: Path, *, owner: Account) -> Path:
             near.mkdir(mode=0o700)
             _give(near, owner)
         return _verified(near, owner)
-    note = folder / "socket-folder"
     with contextlib.suppress(OSError, EmbeddedDatabaseError):
-        return _verified(Path(note.read_text().strip()), owner)
+        if (noted := noted_socket_folder(folder)) is not None:
+            return _verified(noted, owner)
     for place in (os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", "/var/tmp"):  # noqa: S108
         # mkdtemp makes it 0700 and fails rather than take a folder that is there
         if len(place) <= LONGEST_SOCKET_FOLDER - 20 and os.access(place or "-", os.W_OK | os.X_OK):
             made = Path(tempfile.mkdtemp(prefix="tierwise-", dir=place))
             _give(made, owner)
-            note.write_text(str(made))
+            (folder / "socket-folder").write_text(f"{made}\n{folder}\n")
             return made
     raise EmbeddedDatabaseError("No folder for a socket: /tmp can't be written to.")
+
+
+def noted_socket_folder(folder: Path) -> Path | None:
+    """The far socket folder made for this cluster folder, and not for the one it is a copy of."""
+    with contextlib.suppress(FileNotFoundError):
+        made, _, made_for = (folder / "socket-folder").read_text().rstrip("\n").partition("\n")
+        if made_for == str(folder):
+            return Path(made)
+    return None
 
 
 def _verified(path: Path, owner: Account) -> Path:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
+
+_DATABASE_FORM = "DATABASE_URL: write postgresql://user:password@host:port/name"
 
 
 class BadEnvironment(SystemExit):
@@ -41,6 +44,30 @@ def integer(name: str, default: int) -> int:
 def folder(name: str, default: Path) -> Path:
     value = text(name)
     return Path(value).expanduser().resolve() if value else default
+
+
+def make_folder(path: Path) -> None:
+    """Make `VAR_DIR` or a folder in it, for its owner alone, unless it is there."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadEnvironment(
+            f"VAR_DIR={path}: it can't be made ({error.strerror}), write another folder"
+        ) from None
+
+
+def choice(name: str, default: str, *, known: tuple[str, ...]) -> str:
+    value = text(name, default).upper()
+    if value not in known:
+        raise BadEnvironment(f"{name}={value!r}: write one of {', '.join(known)}")
+    return value
+
+
+def rate(name: str, default: str) -> str:
+    value = text(name, default)
+    if not re.fullmatch(r"[1-9][0-9]{0,8}/(second|minute|hour|day)", value):
+        raise BadEnvironment(f"{name}={value!r}: write for example 600/minute")
+    return value
 
 
 def words(name: str, default: list[str]) -> list[str]:
@@ -85,9 +112,13 @@ def instant(name: str) -> datetime | None:
 
 def database(url: str) -> dict[str, object]:
     """Django's DATABASES entry of `postgresql://user:password@host:port/name?host=/socket/folder`."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise BadEnvironment(_DATABASE_FORM) from None
     if parts.scheme not in ("postgres", "postgresql"):
-        raise BadEnvironment("DATABASE_URL: write postgresql://user:password@host:port/name")
+        raise BadEnvironment(_DATABASE_FORM)
     query = dict(item.split("=", 1) for item in parts.query.split("&") if "=" in item)
     return {
         "ENGINE": "django.db.backends.postgresql",
@@ -95,6 +126,6 @@ def database(url: str) -> dict[str, object]:
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
         "HOST": unquote(query.pop("host", parts.hostname or "")),
-        "PORT": query.pop("port", str(parts.port or "")),
+        "PORT": query.pop("port", str(port or "")),
         "OPTIONS": {key: unquote(value) for key, value in query.items()},
     }

@@ -67,6 +67,16 @@ def read(database: dict[str, Any]) -> Fixed | None:
     )
 
 
+def require(stored: Fixed | None) -> None:
+    """Stop a service that can't know its zone and currency: with the defaults it would compute
+    and show something else than the database was set up for, as long as it lives."""
+    if stored is None:
+        raise BadEnvironment(
+            "The database can't be reached or is not set up: start it, run 'manage.py setup' once, "
+            "then start this again."
+        )
+
+
 def differences(stored: Fixed, wanted: Wanted) -> list[str]:
     """One sentence for each wanted value that is not the stored one."""
     found = []

@@ -16,7 +16,7 @@ def stored(name: str, *, var_dir: Path) -> str:
     Of two processes that come first together both get the same one.
     """
     folder = var_dir / "secrets"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    env.make_folder(folder)
     path = folder / name
     with contextlib.suppress(FileNotFoundError):
         return path.read_text().strip()

@@ -34,6 +34,9 @@ DATABASES = {"default": database.entry(DATABASE_URL, cluster=EMBEDDED, is_open=_
 FIXED = fixed.read(DATABASES["default"]) if _is_open and not TESTING else None
 if FIXED and not database.is_setting_up(sys.argv):
     fixed.refuse_differences(FIXED, WANTED)
+# Only the embedded database is set up on the way, by `serve` itself.
+if IS_SERVING and _is_open and not TESTING and (DATABASE_URL or database.command(sys.argv) is None):
+    fixed.require(FIXED)
 TIME_ZONE = FIXED.time_zone if FIXED else WANTED.time_zone or "Asia/Shanghai"
 BASE_CURRENCY = FIXED.base_currency if FIXED else WANTED.base_currency or "CNY"
 CLOCK_START = FIXED.clock_start if FIXED else WANTED.clock_start
@@ -181,7 +184,7 @@ REST_FRAMEWORK = {
     "COERCE_DECIMAL_TO_STRING": True,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
-API_THROTTLE_RATE = env.text("API_THROTTLE_RATE", "6000/minute")  # of one key
+API_THROTTLE_RATE = env.rate("API_THROTTLE_RATE", "6000/minute")  # of one key
 SPECTACULAR_SETTINGS = {
     "TITLE": "Tierwise",
     "VERSION": "v1",
@@ -221,6 +224,10 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 DJANGO_CELERY_BEAT_TZ_AWARE = True
 
 # Logging ------------------------------------------------------------------------------------------
-LOG_LEVEL = env.text("LOG_LEVEL", "INFO" if IS_SERVING else "WARNING")
+LOG_LEVEL = env.choice(
+    "LOG_LEVEL",
+    "INFO" if IS_SERVING else "WARNING",
+    known=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+)
 LOGGING = configuration(level=LOG_LEVEL)
 set_up_structlog()

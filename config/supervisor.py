@@ -25,6 +25,7 @@ import structlog
 
 from . import env
 from .embedded import Cluster
+from .embedded_files import EmbeddedDatabaseError
 
 _log = structlog.get_logger(__name__)
 
@@ -80,6 +81,7 @@ class Services:
     _children: list[_Child] = field(default_factory=list, init=False)
     _ending: threading.Event = field(default_factory=threading.Event, init=False)
     _watcher: threading.Thread | None = field(default=None, init=False)
+    _database: _Child = field(default_factory=lambda: _Child("database", []), init=False)
 
     def __enter__(self) -> Services:
         self.start()
@@ -141,12 +143,32 @@ class Services:
 
     def _watch(self) -> None:
         while not self._ending.is_set():
-            if self.cluster is not None and self.cluster.ensure():
-                _log.warning("the embedded database had died and was started again")
+            self._look_after_database()
             for child in self._children:
                 self._look_after(child)
             self._ending.wait(0.3)
         self._end_all()
+
+    def _look_after_database(self) -> None:
+        """A database that can't start (a full disk) is tried again: an error that left this thread
+        would take all services with it and leave their supervisor behind."""
+        if self.cluster is None or time.monotonic() < self._database.due:
+            return
+        try:
+            if self.cluster.ensure():
+                _log.warning("the embedded database had died and was started again")
+            self._database.deaths = 0
+        except (EmbeddedDatabaseError, OSError) as error:
+            pause = self._pause(self._database)
+            _log.error("the embedded database can't start", error=str(error), again_in=pause)
+
+    @staticmethod
+    def _pause(child: _Child) -> float:
+        """Note a death; how many seconds until the next start."""
+        pause = RESTART_SECONDS[min(child.deaths, len(RESTART_SECONDS) - 1)]
+        child.deaths += 1
+        child.due = time.monotonic() + pause
+        return pause
 
     def _look_after(self, child: _Child) -> None:
         now = time.monotonic()
@@ -154,9 +176,7 @@ class Services:
             child.process = None
             if now - child.started > STEADY_SECONDS:
                 child.deaths = 0
-            pause = RESTART_SECONDS[min(child.deaths, len(RESTART_SECONDS) - 1)]
-            child.deaths += 1
-            child.due = now + pause
+            pause = self._pause(child)
             _log.warning("a service died", service=child.name, code=code, again_in=pause)
         if child.process is None and now >= child.due:
             child.started = now
@@ -210,6 +230,8 @@ class Services:
 def listen(port: int) -> socket.socket:
     """A listening socket on `HOST` (default: this machine only) at `port` or the next free one."""
     host = env.text("HOST", "127.0.0.1")
+    if not 0 <= port < 65536:
+        raise env.BadEnvironment(f"PORT={port}: write a number from 0 to 65535")
     for candidate in range(port, min(port + 1000, 65536)):
         found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -257,7 +279,7 @@ def stop_running(var_dir: Path, *, seconds: float = STOP_SECONDS + 15) -> bool:
 
 
 def _take(var_dir: Path) -> int:
-    var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    env.make_folder(var_dir)
     handle = os.open(var_dir / "services", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -50,6 +50,23 @@ def memberships_at(run: Run | None, external_id: str) -> dict[str, MembershipSta
     return {row["program"]: _state(row) for row in read_memberships(run, external_id=external_id)}
 
 
+def run_before(
+    base: Run | None, *, as_of: datetime, watermark: int | None, definition_set_id: int | None
+) -> Run | None:
+    """The run whose memberships a run's `tier` leaves read: that before it, `base`.
+
+    Made again at the same as-of from the same facts and definitions, a run reads what the first
+    one read: else the second would find other segments and tiers than the first.
+    """
+    while base is not None and (base.as_of, base.watermark, base.definition_set_id) == (
+        as_of,
+        watermark,
+        definition_set_id,
+    ):
+        base = base.base_run
+    return base
+
+
 def metric_values(run: Run, external_id: str) -> dict[str, Fraction | None]:
     """Every metric of a customer at a run, exact; empty for a customer the run did not know."""
     snapshot = read_customer(run, external_id, load_definition_set(_definitions(run))[0])
@@ -194,6 +211,7 @@ __all__ = [
     "newest_published_run",
     "profile_document",
     "program_document",
+    "run_before",
     "run_document",
     "segment_document",
     "shown_metrics",

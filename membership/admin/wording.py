@@ -20,6 +20,7 @@ REASONS = {
     "term_ended": _("the tier's term ended"),
     "in_grace": _("within the grace period"),
     "grace_ended": _("the grace period ended"),
+    "program_retired": _("the program has ended"),
 }
 KIND_COLOURS: dict[str, str] = {
     Transition.Kind.ENTRY: "success",

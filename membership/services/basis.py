@@ -14,7 +14,7 @@ from django.conf import settings
 
 from membership.domain.lifecycle import rank_in_version
 from membership.domain.programs import Program, ProgramVersion
-from membership.queries import load_definition_set
+from membership.queries import load_definition_set, run_before
 from membership.services.tier_changes import MEMBERSHIPS, version_at
 from segmentation.domain.definitions import Catalog
 from segmentation.engine.compute import RunInputs
@@ -31,8 +31,8 @@ class RunBasis:
     catalog: Catalog
     programs: tuple[tuple[Program, ProgramVersion], ...]
     dormant: tuple[Program, ...]  # programs of which no version is effective yet
-    base_run: Run | None
-    held: pa.Table  # MEMBERSHIPS
+    held: pa.Table  # MEMBERSHIPS: where the run starts
+    before: pa.Table  # MEMBERSHIPS: what `tier` leaves read
     overrides: pa.Table
 
 
@@ -44,7 +44,12 @@ def held_after(run: Run | None) -> pa.Table:
 
 
 def run_basis(
-    used: DefinitionSet, as_of: datetime, base: Run | None, overrides: pa.Table
+    used: DefinitionSet,
+    as_of: datetime,
+    base: Run | None,
+    overrides: pa.Table,
+    *,
+    watermark: int,
 ) -> RunBasis:
     """The basis of a run at `as_of` that starts from the memberships after `base`."""
     catalog, programs = load_definition_set(used)
@@ -55,7 +60,10 @@ def run_basis(
     )
     running = {program.key for program, _ in effective}
     dormant = tuple(program for program in programs if program.key not in running)
-    return RunBasis(catalog, effective, dormant, base, held_after(base), overrides)
+    held = held_after(base)
+    read = run_before(base, as_of=as_of, watermark=watermark, definition_set_id=used.pk)
+    before = held if read == base else held_after(read)
+    return RunBasis(catalog, effective, dormant, held, before, overrides)
 
 
 def run_inputs(
@@ -80,9 +88,9 @@ def ranked_before(basis: RunBasis) -> pa.Table:
     An earlier version may have ranked the same tier otherwise.
     """
     versions = {program.key: version for program, version in basis.programs}
-    pairs = pa.table({"program": basis.held["program"], "tier": basis.held["tier"],
-                      "rank": basis.held["rank"]})  # fmt: skip
-    ranks = basis.held["rank"].to_numpy().copy()
+    pairs = pa.table({"program": basis.before["program"], "tier": basis.before["tier"],
+                      "rank": basis.before["rank"]})  # fmt: skip
+    ranks = basis.before["rank"].to_numpy().copy()
     for pair in pairs.group_by(["program", "tier", "rank"]).aggregate([]).to_pylist():
         version = versions.get(pair["program"])
         if version is None:
@@ -96,8 +104,8 @@ def ranked_before(basis: RunBasis) -> pa.Table:
                 ),
             )
             ranks[same.to_numpy()] = now
-    position = basis.held.schema.get_field_index("rank")
-    return basis.held.set_column(position, "rank", pa.array(ranks, pa.int64()))
+    position = basis.before.schema.get_field_index("rank")
+    return basis.before.set_column(position, "rank", pa.array(ranks, pa.int64()))
 
 
 _plans: dict[tuple[object, ...], CompiledPlan] = {}

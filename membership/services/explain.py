@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from membership.domain.lifecycle import rank_in_version
 from membership.domain.programs import Program, ProgramVersion
-from membership.queries import load_definition_set, memberships_at
+from membership.queries import load_definition_set, memberships_at, run_before
 from membership.services.sentences import Scene, TierTrace, segment_sentence, tier_sentence
 from membership.services.tier_changes import version_at
 from segmentation.domain.definitions import Catalog, Segment
@@ -166,12 +166,19 @@ def _case(
 def _held_before(
     run: Run, external_id: str, versions: Mapping[str, ProgramVersion]
 ) -> Mapping[str, HeldTier]:
-    """The customer's memberships that the run started from, ranked in the versions in force."""
+    """The customer's memberships that the run's `tier` leaves read, ranked in the versions in
+    force."""
+    read = run_before(
+        run.base_run,
+        as_of=run.as_of,
+        watermark=run.watermark,
+        definition_set_id=run.definition_set_id,
+    )
     return {
         program: HeldTier(
             state.tier, rank_in_version(versions[program], tier=state.tier, rank=state.rank)
         )
-        for program, state in memberships_at(run.base_run, external_id).items()
+        for program, state in memberships_at(read, external_id).items()
         if program in versions
     }
 

@@ -46,11 +46,14 @@ def publish(
     result: RunResult,
     *,
     status: str,
+    settle_files: Callable[[], None],
     seconds: Callable[[], dict[str, float]],
     now: datetime,
 ) -> None:
     """Store the results and set the run's status; with `published`, change memberships too.
 
+    `settle_files` puts the run's files in their place; it is called while this process surely
+    holds the run, so that a worker that was only slow can't replace what another one published.
     `seconds` is asked last, so that it counts these writes too. Raises `lease_lost` when this
     process no longer holds the run, `definitions_changed` when a tier was removed meanwhile; then
     nothing is written.
@@ -71,6 +74,7 @@ def publish(
         _store_counts(run, result)
         if status == Run.Status.PUBLISHED:
             _apply_changes(run, result.changes)
+        settle_files()
         for name, value in result.fields.items():
             Run._meta.get_field(name)  # a misspelt column must not vanish
             setattr(held, name, value)

@@ -106,8 +106,11 @@ def follow_run(
         runs.free_dead_runs(now=clock())
         if runs.run_in_progress(now=clock()):
             waited = time.monotonic()
-        elif may_work and time.monotonic() - waited >= _WAIT_FOR_WORKER:
-            execute_next_run(clock=clock, up_to=run_id)
+        elif (
+            may_work
+            and time.monotonic() - waited >= _WAIT_FOR_WORKER
+            and execute_next_run(clock=clock, up_to=run_id) is not None
+        ):
             continue
         time.sleep(_POLL)
 
@@ -131,9 +134,16 @@ def _execute(run: Run, *, clock: Clock) -> None:
         with watch.stage("plan"):
             used = definition_set()
             current = newest_published()
-            is_historical = current is not None and run.as_of < current.as_of
+            # Of equal as-ofs the run asked for last answers. One that was overtaken, because it
+            # had to wait after a failure, comes too late to change what the later one published.
+            is_historical = current is not None and (run.as_of, run.pk) < (
+                current.as_of,
+                current.pk,
+            )
             run.base_run = newest_published(run.as_of, inclusive=not is_historical)
-            basis = run_basis(used, run.as_of, run.base_run, load_overrides())
+            basis = run_basis(
+                used, run.as_of, run.base_run, load_overrides(), watermark=manifest.generation
+            )
             plan = plan_for(used, basis)
         inputs = run_inputs(basis, manifest, watermark=manifest.generation, as_of=run.as_of)
         scratch = _scratch_folder(run)
@@ -142,10 +152,15 @@ def _execute(run: Run, *, clock: Clock) -> None:
         result.fields["definition_set"] = used
         result.fields["base_run"] = run.base_run
         runs.note_stage(run, "postgresql")
-        settle(scratch, run.pk)
         with watch.stage("postgresql"):
-            status = _status(run, is_historical=is_historical)
-            publish(run, result, status=status, seconds=watch.rounded, now=clock())
+            publish(
+                run,
+                result,
+                status=_status(run, is_historical=is_historical),
+                settle_files=lambda: settle(scratch, run.pk),
+                seconds=watch.rounded,
+                now=clock(),
+            )
 
 
 def _compute(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -31,6 +31,17 @@ from segmentation.services.wording import (
 )
 
 LANGUAGES = ("en", "zh-hans")
+# What "not" makes of a comparison with a value that is there, where the plain negation would be
+# hard to read: not at least 5 is below 5.
+_CONTRARY = {
+    "gt": "lte",
+    "gte": "lt",
+    "lt": "gte",
+    "lte": "gt",
+    "ne": "eq",
+    "not_in": "in",
+    "at_least": "lt",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,20 +160,32 @@ def _reason(reason: Reason, scene: Scene, language: str) -> str:
     if leaf.kind == "segment":
         name = {"name": _label(scene.catalog.segments[leaf.key].label, language)}
         return (_("is in %(name)s") if leaf.verdict else _("is not in %(name)s")) % name
-    pattern = _missing_pattern(reason) if leaf.missing else _present_pattern(reason)
+    need, contrary = _need(leaf, scene, language), None
+    if not leaf.missing and not reason.wanted and leaf.cmp in _CONTRARY:
+        contrary = _need(replace(leaf, cmp=_CONTRARY[leaf.cmp]), scene, language)
+    if leaf.cmp == "contains":
+        pattern = _containing_pattern(reason)
+    elif leaf.missing:
+        pattern = _missing_pattern(reason)
+    else:
+        pattern = _present_pattern(reason, has_contrary=contrary is not None)
     gap = gap_text(leaf, currency=scene.currency)
     if gap is not None and not leaf.missing and reason.wanted and leaf.cmp == "gte":
         pattern = _("%(subject)s is %(have)s, must be %(need)s (%(gap)s more)")
     return pattern % {
         "subject": _subject(leaf, scene, language),
-        "need": _need(leaf, scene, language),
+        "need": contrary or need,
+        "value": leaf.value,
         "have": "" if leaf.missing else _listed(_actual(leaf, scene, language)),
         "gap": gap,
     }
 
 
-def _present_pattern(reason: Reason) -> str:
-    match reason.leaf.verdict, reason.wanted:
+def _present_pattern(reason: Reason, *, has_contrary: bool) -> str:
+    verdict, wanted = reason.leaf.verdict, reason.wanted
+    if has_contrary:
+        verdict, wanted = not verdict, not wanted
+    match verdict, wanted:
         case True, True:
             return _("%(subject)s is %(have)s, which is %(need)s")
         case True, False:
@@ -171,6 +194,24 @@ def _present_pattern(reason: Reason) -> str:
             return _("%(subject)s is %(have)s, must be %(need)s")
         case _:
             return _("%(subject)s is %(have)s, which is not %(need)s")
+
+
+def _containing_pattern(reason: Reason) -> str:
+    """As the other two, with a verb: "must be containing" is no English."""
+    leaf = reason.leaf
+    if leaf.missing:
+        if reason.wanted and not leaf.verdict:
+            return _("%(subject)s is missing, must contain %(value)s")
+        return _missing_pattern(reason)
+    match leaf.verdict, reason.wanted:
+        case True, True:
+            return _("%(subject)s is %(have)s, which contains %(value)s")
+        case True, False:
+            return _("%(subject)s is %(have)s, must not contain %(value)s")
+        case False, True:
+            return _("%(subject)s is %(have)s, must contain %(value)s")
+        case _:
+            return _("%(subject)s is %(have)s, which does not contain %(value)s")
 
 
 def _missing_pattern(reason: Reason) -> str:
@@ -215,7 +256,10 @@ def _subject(leaf: LeafTrace, scene: Scene, language: str) -> str:
 def _need(leaf: LeafTrace, scene: Scene, language: str) -> str:
     needed = needed_text(leaf, currency=scene.currency)
     if leaf.kind == "bucket":
-        return _("at least %(low)s and below %(high)s") % {"low": needed[0], "high": needed[1]}
+        return _("in the range %(low)s to %(high)s, the end excluded") % {
+            "low": needed[0],
+            "high": needed[1],
+        }
     if leaf.kind == "tier":
         needed = _tier_name(leaf.key, needed, scene, language)
     if isinstance(needed, bool):

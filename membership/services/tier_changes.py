@@ -15,10 +15,10 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pyarrow as pa
 
+from membership.domain.deciding import deciding_metrics
 from membership.domain.lifecycle import Decision, Held, decide, rank_in_version
 from membership.domain.programs import Program, ProgramVersion
 from segmentation.domain.definitions import Metric
-from segmentation.domain.dependencies import rule_refs
 from segmentation.domain.windows import local_midnight
 from segmentation.engine.local_days import from_micros, micros
 from segmentation.engine.plan import CompiledPlan
@@ -175,9 +175,7 @@ def _program_changes(
             ("grace0", "grace_until"),
         )
     )
-    wanted = sorted(
-        {ref.key for tier in version.tiers for ref in rule_refs(tier.rule) if ref.kind == "metric"}
-    )
+    wanted = deciding_metrics(version, catalog=run.plan.catalog)
     selected = "".join(
         f", v.{_quoted(name)}"
         for key in wanted
@@ -250,7 +248,7 @@ def _ended_programs(duck: duckdb.DuckDBPyConnection, known: set[str]) -> pa.Tabl
 
 
 def _deciding_values(found: pa.Table, run: TierRun, wanted: Sequence[str]) -> list[str]:
-    """One JSON object per row: the metrics the tier rules read, as shown."""
+    """One JSON object per row: the metrics that decide about the tiers, as shown."""
     columns: dict[str, list[str | None]] = {}
     for key in wanted:
         metric = run.metrics[key]

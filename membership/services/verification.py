@@ -27,7 +27,10 @@ from segmentation.services.overrides import pinned_overrides
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Both hashes over the customers that remain; `erased` counts those that are gone."""
+    """Both hashes over the customers that remain; `erased` counts those that are gone.
+
+    `recorded_hash` is never that of a file that agrees but is not the one the run published.
+    """
 
     recorded_hash: str
     derived_hash: str
@@ -49,7 +52,13 @@ def verify_run(run_id: int, *, now: datetime) -> Verification:
         raise TierwiseError(
             f"The files of run {run_id} are gone; restore them from a backup.", code="files_missing"
         )
-    basis = run_basis(run.definition_set, run.as_of, run.base_run, pinned_overrides(run))
+    basis = run_basis(
+        run.definition_set,
+        run.as_of,
+        run.base_run,
+        pinned_overrides(run),
+        watermark=run.watermark,
+    )
     plan = plan_for(run.definition_set, basis)
     with ExitStack() as stack:
         manifest = stack.enter_context(mirror.pinned(now=now))
@@ -61,19 +70,19 @@ def verify_run(run_id: int, *, now: datetime) -> Verification:
         tier_run = TierRun(plan, plan.catalog.metrics, run.as_of, inputs.currency)
         decide_tiers(duck, tier_run, basis.programs, basis.held)
         write_hashes(duck, plan, inputs.currency, scratch, member_columns(duck, basis))
-        return _compare(recorded, scratch / "hashes.parquet")
+        return _compare(recorded, scratch / "hashes.parquet", published=run.recorded_hash)
 
 
-def _compare(recorded: Path, derived: Path) -> Verification:
+def _compare(recorded: Path, derived: Path, *, published: str) -> Verification:
     before = pq.read_table(recorded)
     after = pq.read_table(derived)
     remaining = set(after["external_id"].to_pylist())
     ids = before["external_id"].to_pylist()
+    hashes = np.asarray(before["hash"])
     kept = [position for position, name in enumerate(ids) if name in remaining]
-    return Verification(
-        recorded_hash=overall_hash(
-            [ids[position] for position in kept], np.asarray(before["hash"])[kept]
-        ),
-        derived_hash=overall_hash(after["external_id"].to_pylist(), np.asarray(after["hash"])),
-        erased=len(ids) - len(kept),
-    )
+    recorded_hash = overall_hash([ids[position] for position in kept], hashes[kept])
+    derived_hash = overall_hash(after["external_id"].to_pylist(), np.asarray(after["hash"]))
+    if recorded_hash == derived_hash and overall_hash(ids, hashes) != published:
+        # The file agrees, but it is not the one that the run published: that proves nothing.
+        recorded_hash = published
+    return Verification(recorded_hash, derived_hash, erased=len(ids) - len(kept))

@@ -23,7 +23,7 @@ from segmentation.models import SCOPES, ApiKey, ApiKeyUse, Installation, MirrorM
 from segmentation.services.api_keys import create_api_key, revoke_api_key
 
 from . import shown
-from .base import KeysetAdmin, ReadOnlyAdmin, TierwiseAdmin
+from .base import NUL, KeysetAdmin, ReadOnlyAdmin, TierwiseAdmin
 
 SCOPE_WORDS = {
     "facts:write": _("send facts"),
@@ -74,6 +74,8 @@ class ApiKeyAdmin(TierwiseAdmin):
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> ApiKey | None:
+        if NUL in object_id:
+            return None
         return self.get_queryset(request).filter(prefix=object_id).first()
 
     def get_urls(self) -> list[URLPattern]:

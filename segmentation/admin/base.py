@@ -16,7 +16,7 @@ from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.db.models.expressions import Combinable
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
@@ -28,6 +28,8 @@ else:
     from unfold.views import ChangeList as UnfoldChangeList
 
 EMPTY = "–"
+# No stored text has one, and PostgreSQL refuses to compare with it.
+NUL = "\x00"
 
 
 class TierwiseAdmin(ModelAdmin):
@@ -36,6 +38,7 @@ class TierwiseAdmin(ModelAdmin):
     list_per_page = 50
     list_max_show_all = 0
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # numbers beside filters would count the whole table
     empty_value_display = EMPTY
     list_filter_submit = False
     compressed_fields = True
@@ -69,6 +72,21 @@ class TierwiseAdmin(ModelAdmin):
         if self.date_hierarchy:
             declared.append(self.date_hierarchy)
         return any(lookup == name or lookup.startswith(f"{name}__") for name in declared)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """A query string with NUL is refused like any other value that no filter can have."""
+        if any(NUL in value for _name, values in request.GET.lists() for value in values):
+            return HttpResponseRedirect(f"{request.path}?e=1")
+        return super().changelist_view(request, extra_context)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        if NUL in search_term:
+            return queryset.none(), False
+        return super().get_search_results(request, queryset, search_term)
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
@@ -196,4 +214,6 @@ class ExactSearchAdmin(KeysetAdmin):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         term = search_term.strip()
-        return (self.find(queryset, term=term) if term else queryset), False
+        if not term or NUL in term:
+            return super().get_search_results(request, queryset, term)
+        return self.find(queryset, term=term), False

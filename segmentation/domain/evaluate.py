@@ -133,6 +133,9 @@ class Oracle:
                 if tag.group == group
                 and (tag.expires_at is None or tag.expires_at > self.setting.as_of)
             }
+            if definition.exclusive:
+                # A group that became exclusive later may have left somebody several values.
+                matched = set(sorted(matched)[-1:])
         declared = [value for value in definition.values if value in matched]
         return (*declared, *sorted(matched.difference(declared)))
 

@@ -28,9 +28,12 @@ def refuse_other_engines() -> None:
 
 @contextmanager
 def open_duckdb() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A fresh in-memory database that spills below VAR_DIR and is closed at the end."""
+    """A fresh in-memory database that spills below VAR_DIR and is closed at the end.
+
+    All share one spill folder: there DuckDB removes what killed processes left behind.
+    """
     refuse_other_engines()
-    spill = Path(settings.VAR_DIR) / "spill" / str(os.getpid())
+    spill = Path(settings.VAR_DIR) / "spill"
     spill.mkdir(parents=True, exist_ok=True)
     duck = duckdb.connect(
         config={

@@ -74,9 +74,9 @@ def compute(
         cuts = frozen_cuts(duck, plan.catalog, dict(plan.shapes))
     with watch.stage("rules"):
         _register_inputs(duck, plan, inputs)
-        sql = plan.verdicts_sql(bounds, cuts)
+        sql = plan.verdicts_sql(bounds, cuts.marks)
         duck.execute(f"CREATE OR REPLACE TEMP TABLE verdicts AS {sql}")
-    return cuts
+    return cuts.exact
 
 
 def verdict_chunks(duck: duckdb.DuckDBPyConnection, columns: str = "*") -> Iterator[pa.Table]:

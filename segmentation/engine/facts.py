@@ -14,7 +14,7 @@ import pyarrow as pa
 from segmentation.models import MirrorManifest
 
 from .mirror_files import MirrorFile
-from .schema import MIRROR_KINDS, PROPERTY_SCALE
+from .schema import MIRROR_KINDS, PROPERTY_SCALE, name_part
 
 # A property counts as a number when it is a plain decimal with at most 18 digits before and 9
 # after the point; anything else is missing. The oracle reads them the same way.
@@ -28,7 +28,7 @@ _BIRTHDAYS = {
 
 def property_columns(key: str) -> tuple[str, str]:
     """The names of an event property's text and number column."""
-    return f"text:{key}", f"number:{key}"
+    return f"text:{name_part(key)}", f"number:{name_part(key)}"
 
 
 def open_facts(

@@ -22,6 +22,7 @@ from .plan.metrics import denominator, numerator
 from .values import rounded_units, unit_decimals
 
 _MISSING = np.uint64(0x9E3779B97F4A7C15)
+_INT64 = 2**63
 _FACTOR = np.uint64(0x100000001B3)
 
 
@@ -39,11 +40,7 @@ def customer_hashes(table: pa.Table, plan: CompiledPlan, currency: str) -> npt.N
             shape=plan.shapes[key],
             decimals=unit_decimals(metric.unit, currency),
         )
-        if units.dtype == object:
-            hashed = hash_array(np.array([str(value) for value in units], dtype=object))
-        else:
-            hashed = hash_array(units.astype(np.int64))
-        total = _mix(total, name, np.where(missing, _MISSING, hashed))
+        total = _mix(total, name, np.where(missing, _MISSING, _hashed_units(units)))
     for name in table.column_names:
         if name not in done:
             total = _mix(total, name, _hashed(table[name]))
@@ -65,6 +62,15 @@ def _mix(
 ) -> npt.NDArray[np.uint64]:
     salt = np.uint64(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big"))
     return (total * _FACTOR) ^ (hashed + salt)
+
+
+def _hashed_units(units: npt.NDArray[np.object_ | np.int64]) -> npt.NDArray[np.uint64]:
+    """A value's hash is its own: whether others beside it are too large for int64 changes none."""
+    if units.dtype != object:
+        return hash_array(units.astype(np.int64))
+    fits = np.array([-_INT64 <= value < _INT64 for value in units], dtype=bool)
+    texts = hash_array(np.array([str(value) for value in units], dtype=object))
+    return np.where(fits, hash_array(np.where(fits, units, 0).astype(np.int64)), texts)
 
 
 def _hashed(column: pa.ChunkedArray) -> npt.NDArray[np.uint64]:

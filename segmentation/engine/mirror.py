@@ -91,12 +91,13 @@ def compact(*, now: datetime, most_files: int = 8) -> MirrorManifest | None:
     """Merge the delta files of each kind and month that has more than `most_files`.
 
     Rows, tombstones and generations stay as they are, so every watermark still answers the same.
-    The replaced files stay until `sweep`, for runs that pinned the manifest before.
+    The replaced files stay until `sweep`, for runs that pinned the manifest before. A mirror with
+    missing or damaged files is left to `advance`.
     """
     with _only_one():
         newest = MirrorManifest.objects.order_by("-generation").first()
-        if newest is None:
-            return None
+        if newest is None or not _is_intact(newest):
+            return newest
         files = [MirrorFile(**file) for file in newest.files]
         groups: dict[tuple[str, str, str], list[MirrorFile]] = {}
         for file in files:

@@ -24,23 +24,27 @@ def step_queries(kind: str, *, batches: Sequence[int], generation: int) -> Mirro
     A changed order also replaces its lines, because they carry its columns.
     """
     spec = MIRROR_KINDS[kind]
-    pending = f"ANY(ARRAY[{', '.join(str(int(batch)) for batch in batches)}]::bigint[])"
+    array = f"ARRAY[{', '.join(str(int(batch)) for batch in batches)}]::bigint[]"
+    pending = f"ANY ({array})"
     replaced = (
         "SELECT DISTINCT v.row_id AS id FROM segmentation_factversion v"
         f" WHERE v.kind = '{kind}' AND v.superseded_by_id = {pending}"
     )
-    condition = f"t.batch_id = {pending}"
+    conditions = [f"t.batch_id = {pending}"]
     if kind == "order_lines":
         changed_orders = (
             "SELECT v.row_id FROM segmentation_factversion v"
             f" WHERE v.kind = 'orders' AND v.superseded_by_id = {pending}"
         )
-        condition = f"({condition} OR t.order_id IN ({changed_orders}))"
+        # A second scan instead of OR: with that the planner reads all lines for one changed order.
+        conditions.append(f"t.batch_id <> ALL ({array}) AND t.order_id IN ({changed_orders})")
         replaced += f" UNION SELECT t.id FROM {spec.table} t WHERE t.order_id IN ({changed_orders})"
-    table = (
-        f"(SELECT t.*, {generation}::bigint AS generation, {_NEVER}::bigint AS dead"
-        f" FROM {spec.table} t WHERE {condition})"
+    parts = (
+        f"SELECT t.*, {generation}::bigint AS generation, {_NEVER}::bigint AS dead"
+        f" FROM {spec.table} t WHERE {condition}"
+        for condition in conditions
     )
+    table = f"({' UNION ALL '.join(parts)})"
     orders = (
         f"(SELECT t.*, 0::bigint AS generation, {_NEVER}::bigint AS dead FROM segmentation_order t)"
     )

@@ -7,12 +7,22 @@ local date in the project's zone; money and quantities are int64 in 1/10000. Cus
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 MONEY_SCALE = 10_000
 PROPERTY_SCALE = 1_000_000_000
+_CAPITAL = re.compile(r"[A-Z^]")
+
+
+def name_part(text: str) -> str:
+    """A text as part of a column's name, a different one for every text.
+
+    DuckDB takes `Page` and `page` for the same column, so capitals are written `^p`.
+    """
+    return _CAPITAL.sub(lambda found: "^" + found[0].lower(), text)
 
 
 @dataclass(frozen=True, slots=True)

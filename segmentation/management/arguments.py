@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 from collections.abc import Iterable, Sequence
@@ -70,7 +71,8 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
             os.fsync(stream.fileno())
         os.replace(scratch, path)
     except OSError as error:
-        scratch.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            scratch.unlink()
         raise TierwiseError(f"{path} can't be written: {error.strerror}") from error
 
 

@@ -27,7 +27,10 @@ def owner_is_gone(owner: str) -> bool:
 
 def _boot_id() -> str:
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
+        # Containers may share host name and boot, not process ids: those of one mean nothing in
+        # another, and a live owner would look gone.
+        return f"{boot}-{Path('/proc/self/ns/pid').stat().st_ino}"
     except OSError:
         return "-"
 

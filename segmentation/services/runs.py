@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db import Error as AnyDatabaseError
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
 
 from segmentation.domain.errors import TierwiseError
@@ -105,7 +106,7 @@ def kept_alive(run: Run, *, clock: Callable[[], datetime]) -> Iterator[None]:
                     Run.objects.filter(pk=run.pk, lease_owner=run.lease_owner).update(
                         lease_until=clock() + LEASE
                     )
-                except DatabaseError:
+                except AnyDatabaseError:  # an InterfaceError is no DatabaseError
                     logger.warning("run %s: heartbeat failed", run.pk, exc_info=True)
                     connection.close()
         finally:
@@ -131,7 +132,7 @@ def fail_run(run: Run, error: Exception, *, now: datetime) -> None:
     message = f"{type(error).__name__}: {error}"
     if isinstance(error, TierwiseError):
         message = error.message
-    passing = isinstance(error, DatabaseError | OSError) or (
+    passing = isinstance(error, AnyDatabaseError | OSError) or (
         isinstance(error, TierwiseError) and error.code == "definitions_changed"
     )
     again = passing and run.attempts < MOST_ATTEMPTS

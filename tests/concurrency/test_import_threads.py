@@ -9,10 +9,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, OperationalError, connection
 
-from segmentation.models import Customer, FactBatch, Order
-from segmentation.services.importing import recording
+from segmentation.models import Customer, CustomerTag, FactBatch, Order, Refund, TagGroup
+from segmentation.services.importing import recording, records
 from tests.fixtures.fact_files import Importer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -105,3 +105,92 @@ def test_stubs_of_different_kinds_share_the_ordinals(tmp_path: Path) -> None:
     found = Customer.objects.order_by("ordinal").values_list("ordinal", flat=True)
     assert list(found) == list(range(80))
     assert Customer.objects.filter(is_stub=False).count() == 20
+
+
+def correct_a_rate_beside_a_refund(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Refund:
+    """A refund has read its order's rate when a file with another rate of the order comes."""
+    orders, refunds = Importer(folder), Importer(folder / "refunds")
+    refunds.folder.mkdir()
+    header = f"{HEADER} currency rate"
+    orders.rows("orders", header, [("O1", "C1", "2024-01-01", 100, "EUR", 7)])
+    has_read = threading.Event()
+    write = recording._write
+
+    def slow_refunds(merge: object, counts: recording.Counts, *others: object) -> None:
+        if counts.kind == "refunds":
+            has_read.set()
+            threading.Event().wait(0.5)
+        write(merge, counts, *others)  # type: ignore[arg-type]
+
+    def correct() -> None:
+        assert has_read.wait(10)
+        orders.rows("orders", header, [("O1", "C1", "2024-01-01", 100, "EUR", 8)])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recording, "_write", slow_refunds)
+        errors = in_threads(
+            lambda: refunds.rows(
+                "refunds", "refund_id order_id refunded_at amount", [("R1", "O1", "2024-01-02", 50)]
+            ),
+            correct,
+        )
+    assert errors == [None, None]
+    return Refund.objects.get()
+
+
+def test_a_rate_is_corrected_beside_a_refund(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert correct_a_rate_beside_a_refund(tmp_path, monkeypatch).amount == 400
+
+
+def test_without_the_lock_the_refund_keeps_the_old_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "_lock", lambda *arguments: None)
+    assert correct_a_rate_beside_a_refund(tmp_path, monkeypatch).amount == 350
+
+
+def call_with_tags_beside_tags(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[BaseException | None]:
+    """Rows of one customer, the second with a tag, while a file of tags creates a stub."""
+    document = {"group": "tier", "exclusive": True, "values": ["a", "b"]}
+    TagGroup.objects.create(key="tier", label_en="t", label_zh_hans="t", document=document)
+    importer = Importer(folder)
+    has_locked = threading.Event()
+    write = recording._write
+
+    def slow_customers(merge: object, counts: recording.Counts, *others: object) -> None:
+        if counts.kind == "customers" and not has_locked.is_set():
+            has_locked.set()
+            threading.Event().wait(0.5)
+        write(merge, counts, *others)  # type: ignore[arg-type]
+
+    def tags() -> None:
+        assert has_locked.wait(10)
+        importer.rows("tags", "customer_id group value", [("C9", "tier", "b")])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recording, "_write", slow_customers)
+        return in_threads(
+            lambda: importer.call(
+                "customers", [{"customer_id": "C1"}, {"customer_id": "C1", "tag:tier": "a"}]
+            ),
+            tags,
+        )
+
+
+def test_a_call_whose_later_rows_have_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S15: a call takes the lock of tags before that of customers, whichever row needs it."""
+    assert call_with_tags_beside_tags(tmp_path, monkeypatch) == [None, None]
+    found = CustomerTag.objects.order_by("value").values_list("customer__external_id", "value")
+    assert list(found) == [("C1", "a"), ("C9", "b")]
+
+
+def test_without_the_early_lock_one_of_them_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "lock_tags", lambda: None)
+    errors = call_with_tags_beside_tags(tmp_path, monkeypatch)
+    assert [type(error) for error in errors if error is not None] == [OperationalError]

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, InterfaceError, connection
 
 from segmentation.models import Run
-from segmentation.services import runs
+from segmentation.services import leases, runs
 from tests.fixtures.world import day
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -89,3 +89,25 @@ def test_a_lease_of_another_machine_must_run_out() -> None:
     assert runs.run_in_progress(now=later) is False
     assert runs.free_dead_runs(now=later) == 1
     assert Run.objects.get(pk=asked.pk).status == Run.Status.QUEUED
+
+
+def test_an_owner_in_another_container_is_believed() -> None:
+    """Containers may share host name and boot id: process ids of one mean nothing in another."""
+    ours = leases.lease_owner()
+    host, boot, _process, _started, _rest = ours.split("/")
+    assert leases.owner_is_gone(ours) is False
+    assert leases.owner_is_gone(f"{host}/{boot}/1/0/x") is True  # id 1 started at another time
+    boot_id, _space, namespace = boot.rpartition("-")
+    assert leases.owner_is_gone(f"{host}/{boot_id}-{int(namespace) + 1}/1/0/x") is False
+
+
+def test_a_broken_connection_passes() -> None:
+    """S06: the run is tried again, whichever of its errors the driver raises."""
+    ask()
+    run = runs.claim_next_run(now=NOW)
+    assert run is not None
+    runs.fail_run(run, InterfaceError("the cursor is closed"), now=NOW)
+    run.refresh_from_db()
+    assert run.status == Run.Status.QUEUED
+    assert run.not_before is not None
+    assert run.finished_at is None

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from config.embedded import Cluster
+from config.embedded_files import noted_socket_folder
 from tests.conftest import REPOSITORY, new_var_dir
 
 ORDINARY = "daemon"  # a named account of every Debian that owns nothing of ours
@@ -96,7 +97,8 @@ def test_ordinary_user(open_folder: Path) -> None:
         assert done.stdout.splitlines() == [f"{expected} True 0o700 {ORDINARY}"] * 2
     assert set(Path("/var/lib/tierwise").glob("*")) == before
     assert (short / "postgres").is_dir()
-    socket = next((long / "postgres").glob("*/socket-folder")).read_text()
+    socket = noted_socket_folder(next((long / "postgres").iterdir()))
+    assert socket is not None
     shutil.rmtree(socket)
 
 

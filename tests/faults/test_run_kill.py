@@ -142,3 +142,36 @@ def test_a_taken_over_run_publishes_once(world: World, monkeypatch: pytest.Monke
     assert done.status == Run.Status.RUNNING
     assert done.lease_owner == "somebody/else/1/2/3"
     assert published_state() == [[], [], 0, 0]
+
+
+def test_a_slow_worker_leaves_the_files_of_the_one_that_took_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files and rows of a published run are one worker's, whichever moved last."""
+    from membership.services import recompute
+
+    asked = request_run(as_of=day("2026-01-15"), actor="tester", now=now())
+    real = recompute._compute
+    published: dict[str, bytes] = {}
+
+    def files() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in run_folder(asked.pk).iterdir()}
+
+    def slow(run: Run, *args: Any, **named: Any) -> Any:
+        monkeypatch.setattr(recompute, "_compute", real)
+        computed = real(run, *args, **named)
+        world.order("carl", "2026-01-11T09:00:00", "500.00")
+        Run.objects.filter(pk=run.pk).update(status=Run.Status.QUEUED, lease_owner="")
+        taken_over = execute_next_run(clock=now)
+        assert taken_over is not None
+        assert taken_over.status == Run.Status.PUBLISHED
+        published.update(files())
+        return computed
+
+    monkeypatch.setattr(recompute, "_compute", slow)
+    execute_next_run(clock=now)
+    asked.refresh_from_db()
+    assert asked.status == Run.Status.PUBLISHED
+    assert len(published) == 4
+    assert files() == published
+    assert published_state()[0] == [("anna", "silver"), ("carl", "silver")]

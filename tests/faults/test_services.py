@@ -16,8 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from config import supervisor
 from config.embedded import Cluster
-from config.supervisor import Running, listen, running
+from config.embedded_files import EmbeddedDatabaseError
+from config.supervisor import Running, Services, listen, running
 from tests.conftest import REPOSITORY, new_var_dir, outside_environment
 
 SECONDS = 90.0
@@ -145,3 +147,30 @@ def test_taken_port_gives_the_next_free_one() -> None:
         port = first.getsockname()[1]
         with listen(port) as second:
             assert port < second.getsockname()[1] < port + 1000
+
+
+class _BrokenCluster(Cluster):
+    """A database that died and can't start for a while, as on a full disk."""
+
+    attempts = 0
+
+    def ensure(self) -> bool:
+        self.attempts += 1
+        if self.attempts < 3:
+            raise EmbeddedDatabaseError("PostgreSQL did not start")
+        return True
+
+
+def test_services_outlive_a_database_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S06: the supervisor tries again, and neither it nor a service ends over it."""
+    var_dir = new_var_dir()
+    cluster = _BrokenCluster(var_dir)
+    sleeper = supervisor._Child("sleeper", [sys.executable, "-c", "import time; time.sleep(60)"])
+    monkeypatch.setattr(supervisor, "RESTART_SECONDS", (0.1,))
+    monkeypatch.setattr(Services, "_planned", lambda self: [sleeper])
+    with Services(var_dir=var_dir, web=False, beat=False, secret_key="x" * 32, cluster=cluster):
+        _until(lambda: cluster.attempts > 3, "the database is not tried again")
+        assert sleeper.process is not None
+        assert sleeper.process.poll() is None
+        assert sleeper.deaths == 0
+    assert sleeper.process is None

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from segmentation.domain.errors import TierwiseError
 from segmentation.models import (
     Customer,
     CustomerTag,
@@ -17,7 +18,7 @@ from segmentation.models import (
     Referral,
     TagGroup,
 )
-from segmentation.services.importing import FileRefused
+from segmentation.services.importing import FileRefused, Progress
 from tests.fixtures.fact_files import Importer
 
 pytestmark = pytest.mark.django_db
@@ -225,3 +226,24 @@ def test_referrals(importer: Importer) -> None:
     result = importer.rows("referrals", header, strict, strict=True)
     assert result.rejects == [(2, "unknown_customer"), (3, "unknown_customer")]
     assert Customer.objects.count() == 2
+
+
+def test_tag_groups_that_change_while_a_file_is_read_refuse_it(importer: Importer) -> None:
+    """A value that was retired meanwhile would be recorded though nothing declares it."""
+    rows = [("C1", "tier", "gold")]
+    TagGroup.objects.create(
+        key="tier",
+        label_en="t",
+        label_zh_hans="t",
+        document={"group": "tier", "exclusive": True, "values": ["gold", "silver"]},
+    )
+
+    def retire(_progress: Progress) -> None:
+        document = {"group": "tier", "exclusive": True, "values": ["silver"]}
+        TagGroup.objects.filter(key="tier").update(document=document)
+
+    with pytest.raises(TierwiseError) as refused:
+        importer.rows("tags", "customer_id group value", rows, on_progress=retire)
+    assert refused.value.code == "definitions_changed"
+    assert not CustomerTag.objects.exists()
+    assert not Customer.objects.exists()

@@ -273,3 +273,58 @@ def test_a_refund_worth_nothing_in_the_base_currency_is_a_reject(tmp_path: Path)
     assert result.rejects == [(2, "not_positive")]
     assert result.reasons[0].endswith("nothing to give back.")
     assert list(Refund.objects.values_list("external_id", "amount")) == [("R2", Decimal("482"))]
+
+
+def test_lines_and_refunds_follow_a_corrected_rate(importer: Importer) -> None:
+    """P03: refunds use their order's rate, also when it is corrected after them, so a whole refund
+    stays whole; as if everything had been imported after the correction."""
+    header = f"{BASIC} currency rate"
+    importer.rows("orders", header, [("O1", "C1", "2024-05-01", "100", "EUR", "7"),
+                                     ("O2", "C1", "2024-05-01", "100", "EUR", "7")])  # fmt: skip
+    importer.rows(
+        "order_lines",
+        "order_id line_no sku amount cost",
+        [("O1", "1", "S1", "99.99", "0.01"), ("O1", "2", "S1", "0.01", ""),
+         ("O2", "1", "S1", "100", "")],
+    )  # fmt: skip
+    refunds = [("R1", "O1", "2024-05-02", "33.33"), ("R2", "O1", "2024-05-02", "66.67"),
+               ("R3", "O2", "2024-05-02", "100")]  # fmt: skip
+    importer.rows("refunds", "refund_id order_id refunded_at amount", refunds)
+    # the corrected rate comes twice; the last one counts
+    rows = [("O1", "C1", "2024-05-01", "100", "EUR", rate) for rate in ("9", "8.125")]
+    assert importer.rows("orders", header, rows).counts == (0, 0, 2, 0)
+
+    assert Order.objects.get(external_id="O1").amount == Decimal("812.5")
+    found = Refund.objects.order_by("external_id").values_list("external_id", "amount")
+    assert list(found) == [
+        ("R1", Decimal("270.81")),
+        ("R2", Decimal("541.69")),
+        ("R3", Decimal("700")),
+    ]
+    lines = OrderLine.objects.order_by("order__external_id", "line_no")
+    assert list(lines.values_list("amount", "cost")) == [
+        (Decimal("812.42"), Decimal("0.08")),
+        (Decimal("0.08"), None),
+        (Decimal("700"), None),
+    ]
+    # new versions: the old ones stay for older watermarks
+    replaced = FactVersion.objects.order_by("kind", "row_id").values_list("kind", "row__amount")
+    assert [(kind, Decimal(str(amount))) for kind, amount in replaced] == [
+        ("order_lines", Decimal("699.93")),
+        ("order_lines", Decimal("0.07")),
+        ("orders", Decimal("700")),
+        ("refunds", Decimal("233.31")),
+        ("refunds", Decimal("466.69")),
+    ]
+    again = importer.rows("refunds", "refund_id order_id refunded_at amount", refunds)
+    assert again.counts == (0, 3, 0, 0)
+    # into the base currency and back, a refund too small for it stays above 0
+    importer.rows("orders", header, [("O1", "C1", "2024-05-01", "100", "", "")])
+    assert Refund.objects.get(external_id="R1").amount == Decimal("33.33")
+    importer.rows("orders", header, [("O1", "C1", "2024-05-01", "100", "KRW", "0.0001")])
+    assert Refund.objects.get(external_id="R1").amount == Decimal("0.01")
+    # a change that leaves the rate alone writes nothing but the order
+    batches = FactBatch.objects.count()
+    importer.rows("orders", header, [("O2", "C2", "2024-05-01", "100", "EUR", "7.00")])
+    kinds = FactBatch.objects.order_by("-pk")[: FactBatch.objects.count() - batches]
+    assert sorted(batch.kind for batch in kinds) == ["customers", "orders"]

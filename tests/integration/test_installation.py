@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
-from tests.conftest import Manage
+from config.embedded import Cluster
+from tests.conftest import REPOSITORY, Manage, new_var_dir, outside_environment
 
 _SHOW = (
     "from django.conf import settings as s; from segmentation.queries import installation as i;"
@@ -78,6 +81,9 @@ def test_first_command_sets_up_and_prints_only_its_own(manage: Manage) -> None:
         ("BASE_CURRENCY", "QQQ"),
         ("CLOCK_START", "2018-01-01T00:00:00"),
         ("DEBUG", "maybe"),
+        ("LOG_LEVEL", "loud"),
+        ("API_THROTTLE_RATE", "0/minute"),
+        ("VAR_DIR", "/proc/nowhere/var"),
     ],
 )
 def test_wrong_value_stops_with_its_name(manage: Manage, variable: str, value: str) -> None:
@@ -95,3 +101,43 @@ def test_two_installations_have_secrets_of_their_own(manage: Manage, other_manag
     assert len(first) >= 32
     assert first == again
     assert first != other
+
+
+def test_no_service_starts_with_default_zone_and_currency() -> None:
+    """A database that is down when a web server starts must not leave it in another zone and
+    currency than it was set up with. The entry point is enough, whatever server loads it."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import config.wsgi"],
+        cwd=REPOSITORY,
+        env=outside_environment(new_var_dir())
+        | {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "SECRET_KEY": "x" * 32},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("The database can't be reached or is not set up")
+
+
+def test_clean_removes_what_was_embedded_also_beside_another_database() -> None:
+    var_dir = new_var_dir()
+    cluster = Cluster(var_dir, durable=False)
+    cluster.use()
+    folder = cluster.folder
+    (var_dir / ".tierwise-left").mkdir()  # by a restore that was killed
+    try:
+        done = subprocess.run(
+            [sys.executable, str(REPOSITORY / "manage.py"), "clean"],
+            env=outside_environment(var_dir)
+            | {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert not folder.exists()
+        assert not var_dir.exists()
+    finally:
+        var_dir.mkdir(exist_ok=True)
+        cluster.remove()
+        cluster.release()

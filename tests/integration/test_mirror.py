@@ -6,8 +6,10 @@ rows that commit late".
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from segmentation.engine import mirror
+from segmentation.engine import mirror, mirror_sql
 from segmentation.engine.backend import open_duckdb
 from segmentation.engine.facts import open_facts
 from segmentation.engine.schema import MIRROR_KINDS
@@ -279,6 +281,38 @@ def test_a_damaged_mirror_is_rebuilt_with_every_watermark(story: Story) -> None:
         rebuilt = mirror.advance(now=NOW)
         assert rebuilt.generation == story.manifest.generation
         story.check_every_watermark(rebuilt)
+
+
+def test_compaction_leaves_a_damaged_mirror_to_the_next_step(story: Story) -> None:
+    """A run compacts before it steps; an error there would keep the mirror damaged for ever."""
+    for damage in (lose_one_file, cut_one_file):
+        damaged = MirrorManifest.objects.get()
+        damage(damaged)
+        assert mirror.compact(now=NOW, most_files=1) == damaged
+        assert MirrorManifest.objects.get().files == damaged.files
+        story.check_every_watermark(mirror.advance(now=NOW))
+
+
+def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes_of(child)
+
+
+def test_one_changed_order_reads_no_whole_table() -> None:
+    """Performance: with twenty million orders each step would read all their lines."""
+    table = MIRROR_KINDS["order_lines"].table
+    queries = mirror_sql.step_queries("order_lines", batches=[1, 2], generation=3)
+    with transaction.atomic(), connection.cursor() as cursor:
+        # A plan that can use its indexes then does, however small the tables are.
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        for query in (queries.rows, queries.tombstones):
+            cursor.execute("EXPLAIN (FORMAT JSON) " + query)
+            found = cursor.fetchone()[0]
+            (plan,) = json.loads(found) if isinstance(found, str) else found
+            scans = [node for node in nodes_of(plan["Plan"]) if node.get("Relation Name") == table]
+            assert scans
+            assert all({"Index Cond", "Recheck Cond"} & node.keys() for node in scans), scans
 
 
 def test_facts_that_wait_join_a_rebuilt_mirror(story: Story) -> None:

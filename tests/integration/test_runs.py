@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
+from membership.domain.progress import Gap
 from membership.models import Membership, Transition
+from membership.services.member_view import member_view
 from segmentation.engine.results import run_folder
 from segmentation.engine.snapshots import read_memberships
 from segmentation.models import (
@@ -74,6 +76,29 @@ def test_entry_upgrade_grace_and_exit_over_time(world: World) -> None:
     assert world.tiers() == {}
 
 
+def test_values_that_decide_through_layers_and_tags(world: World) -> None:
+    """A transition tells the metrics behind a rule, also where the rule names none itself."""
+    tiers = [
+        {"key": "silver", "rank": 1, "rule": {"layer": "levels", "cmp": "in", "value": ["high"]}},
+        {"key": "gold", "rank": 2, "rule": {"tag": "busy", "cmp": "eq", "value": "often"}},
+    ]
+    often = {"metric": "orders", "cmp": "gte", "value": 2}
+    world.apply(
+        {
+            "layerings": [{"key": "levels", "metric": "spend", "cuts": ["100"],
+                           "layers": ["low", "high"]}],
+            "tags": [{"group": "busy", "exclusive": True,
+                      "rules": [{"value": "often", "rule": often}]}],
+            "programs": [{**CLUB["programs"][0],
+                          "version": {**CLUB["programs"][0]["version"], "tiers": tiers}}],
+        }
+    )  # fmt: skip
+    world.order("anna", "2026-01-10T09:00:00", "150.00")
+    run = world.run("2026-01-15")
+    assert world.moves(run) == [("anna", "entry", "", "silver")]
+    assert Transition.objects.get(run=run).values == {"orders": "1", "spend": "150.00"}
+
+
 def test_the_same_as_of_again_changes_nothing(world: World) -> None:
     world.order("anna", "2026-01-10T09:00:00", "150.00")
     first = world.run("2026-01-15")
@@ -85,6 +110,60 @@ def test_the_same_as_of_again_changes_nothing(world: World) -> None:
     assert again.recorded_hash == first.recorded_hash
     result = SegmentResult.objects.get(run=again, segment__key="spenders")
     assert (result.size, result.entered_count, result.left_count) == (1, 0, 0)
+
+
+def test_the_same_as_of_again_reads_the_same_tiers(world: World) -> None:
+    """`tier` leaves read what was before the as-of's first run, until facts or definitions change;
+    then what was before the run itself."""
+    risen = {"tier": "club", "cmp": "at_least", "value": "silver"}
+    world.apply({"segments": [{"key": "risen", "purpose": "service", "visibility": "internal",
+                               "rule": risen}]})  # fmt: skip
+    world.order("anna", "2026-01-10T09:00:00", "150.00")
+    first = world.run("2026-01-15")
+    second = world.run("2026-01-15")
+    third = world.run("2026-01-15")
+    assert (second.base_run, third.base_run) == (first, second)
+    for run in (first, second, third):
+        assert world.members(run, "risen") == set()
+        assert run.recorded_hash == first.recorded_hash
+        assert told("verify_run", str(run.pk))["equal"] is True
+        assert told("explain", "anna", "segment:risen")["verdict"] is False
+    world.record("customers", {"customer_id": "bert"})
+    fourth = world.run("2026-01-15")
+    fifth = world.run("2026-01-15")
+    for run in (fourth, fifth):
+        assert world.members(run, "risen") == {"anna"}
+        assert told("verify_run", str(run.pk))["equal"] is True
+    assert told("explain", "anna", "segment:risen")["verdict"] is True
+    assert world.moves(fifth) == []
+
+
+def test_a_run_that_was_overtaken_changes_nothing_current(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two runs of one as-of the one asked for last answers, and later runs start from it."""
+    from membership.services import recompute
+
+    def broken(*_args: object, **_named: object) -> None:
+        raise OSError("no space left")
+
+    world.order("anna", "2026-01-10T09:00:00", "150.00")
+    with monkeypatch.context() as patch:
+        patch.setattr(recompute, "compute", broken)
+        asked = recompute.request_run(
+            as_of=day("2026-01-15"), actor="tester", now=datetime.now(UTC)
+        )
+        recompute.execute_next_run(clock=lambda: datetime.now(UTC))
+    overtaking = world.run("2026-01-15")  # while the first one waits before it tries again
+    world.order("bert", "2026-01-11T09:00:00", "150.00")
+    Run.objects.update(not_before=None)
+    recompute.execute_next_run(clock=lambda: datetime.now(UTC))
+    asked.refresh_from_db()
+    assert (asked.status, asked.attempts) == (Run.Status.HISTORICAL, 2)
+    assert world.tiers() == {"anna": "silver"}
+    assert told("membership", "club")["run"] == overtaking.pk
+    after = world.run("2026-01-16")
+    assert world.moves(after) == [("bert", "entry", "", "silver")]
 
 
 def test_a_historical_run_changes_nothing_current(world: World) -> None:
@@ -111,6 +190,53 @@ def test_an_as_of_before_the_program_has_no_members(world: World) -> None:
     assert told("recompute", "--as-of", "2025-12-16", "--wait")["programs"] == {
         "club": {"silver": 0, "gold": 0}
     }
+
+
+def test_the_members_view_reads_the_newest_run(world: World) -> None:
+    """What the API shows, from the files of a real run; a customer recorded later has no values."""
+    world.order("anna", "2026-01-10T09:00:00", "150.00")
+    world.run("2026-01-15")
+    world.record("customers", {"customer_id": "late"})
+    found = member_view("anna")
+    assert found is not None
+    (anna,) = found
+    assert (anna.tier, anna.until, anna.progress) == (
+        "silver",
+        day("2026-02-15"),
+        (Gap("spend", "1000.00", "150.00", "850.00"),),
+    )
+    assert [(each.tier, each.progress) for each in member_view("late") or ()] == [
+        (None, (Gap("spend", "100.00", None, "100.00"),))
+    ]
+    assert member_view("nobody") is None
+
+
+def test_waiting_for_a_run_that_pauses_is_no_busy_loop(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that waits after a failure is asked for ten times a second, not without a pause."""
+    from membership.services import recompute
+
+    asked = recompute.request_run(as_of=day("2026-01-15"), actor="tester", now=datetime.now(UTC))
+    Run.objects.update(not_before=datetime(2999, 1, 1, tzinfo=UTC))
+    looked: list[str] = []
+    real = recompute.execute_next_run
+
+    def counted(**named: Any) -> Run | None:
+        looked.append("looked")
+        assert looked != ["looked"] * 2
+        return real(**named)
+
+    def paused(seconds: float) -> None:
+        if looked:
+            raise InterruptedError(str(seconds))
+
+    monkeypatch.setattr(recompute, "_WAIT_FOR_WORKER", 0.0)
+    monkeypatch.setattr(recompute, "execute_next_run", counted)
+    monkeypatch.setattr("membership.services.recompute.time.sleep", paused)
+    with pytest.raises(InterruptedError, match=r"^0\.1$"):
+        recompute.follow_run(asked.pk, clock=lambda: datetime.now(UTC))
+    assert looked == ["looked"]
 
 
 def test_a_dry_run_publishes_nothing(world: World) -> None:
@@ -212,6 +338,16 @@ def test_verification_notices_a_changed_result(world: World) -> None:
     verified = told("verify_run", str(run.pk))
     assert verified["equal"] is False
     assert verified["erased"] == 0
+
+
+def test_verification_notices_a_replaced_file(world: World) -> None:
+    """The hashes of the customers count only while they are those that the run published."""
+    world.order("anna", "2026-01-10T09:00:00", "150.00")
+    run = world.run("2026-01-15")
+    Run.objects.filter(pk=run.pk).update(recorded_hash="0" * 64)
+    verified = told("verify_run", str(run.pk))
+    assert (verified["recorded_hash"], verified["equal"]) == ("0" * 64, False)
+    assert verified["derived_hash"] == run.recorded_hash
 
 
 def test_a_failed_run_is_visible_and_leaves_the_last_result(

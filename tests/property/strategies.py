@@ -62,7 +62,7 @@ from .strategies_world import INTERESTING_DAYS, PROPERTIES, TEXTS
 Draw = Callable[[st.SearchStrategy[Anything]], Anything]
 
 LABEL = Label("x", "x")
-# The imported tag groups of every catalog; a customer has at most one value of an exclusive one.
+# The imported tag groups of every catalog.
 IMPORTED = {
     "city_tier": TagGroup("city_tier", LABEL, exclusive=True, values=("first", "second")),
     "likes": TagGroup("likes", LABEL, exclusive=False, values=("b", "ab", "c")),
@@ -267,7 +267,7 @@ def metric_leaves(draw: Draw, keys: Sequence[str]) -> MetricLeaf:
 
 bucket_leaves = st.builds(
     lambda salt, ends: BucketLeaf(salt, min(ends), max(ends)),
-    st.sampled_from(("s1", "盐")),
+    st.sampled_from(("s1", "S1", "盐")),
     st.tuples(*[st.sampled_from((0, 2_500, 5_000, 7_500, 10_000))] * 2),
 )
 tier_leaves = st.builds(
@@ -320,7 +320,7 @@ def catalogs(draw: Draw, *, most_metrics: int = 3, most_segments: int = 3) -> Ca
             st.lists(
                 st.builds(
                     TagRule,
-                    st.sampled_from(("v", "vw", "x")),
+                    st.sampled_from(("v", "V", "vw", "x")),
                     nodes(sorted(metrics), groups, known, most=3),
                 ),
                 min_size=1,

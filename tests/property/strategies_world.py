@@ -30,21 +30,22 @@ Draw = Callable[[st.SearchStrategy[Anything]], Anything]
 
 ZONES = (
     "America/New_York", "Asia/Shanghai", "Asia/Kathmandu", "Pacific/Kiritimati",
-    "Pacific/Pago_Pago", "America/Sao_Paulo",
+    "Pacific/Pago_Pago", "America/Sao_Paulo", "America/St_Johns",
 )  # fmt: skip
 CURRENCIES = {"JPY": 0, "CNY": 2, "KWD": 3}
 TEXTS = ("a", "ab", "b", "A", "é", "")
 # Both DST days of New York and of Sao Paulo (where midnight is missing or the hour before it
-# happens twice) and the days after; the day Kiritimati skipped; month ends and leap days.
+# happens twice) and the days after; the day that began twice in St. John's, with part of the day
+# before in between; the day Kiritimati skipped; month ends and leap days.
 INTERESTING_DAYS = tuple(
     date(*day)
     for day in (
         (2018, 3, 11), (2018, 3, 12), (2018, 11, 4), (2018, 11, 5), (2018, 2, 17), (2018, 2, 18),
         (2017, 10, 15), (2017, 10, 16), (1995, 1, 2), (2018, 1, 1), (2018, 3, 1), (2016, 2, 29),
-        (2016, 3, 1), (2018, 3, 31), (2018, 5, 31), (2018, 12, 31),
+        (2016, 3, 1), (2018, 3, 31), (2018, 5, 31), (2018, 12, 31), (2010, 11, 7), (2010, 11, 8),
     )
 )  # fmt: skip
-PROPERTIES = ("n", "a/b")
+PROPERTIES = ("n", "N", "a/b")
 _US = timedelta(microseconds=1)
 _DAY = timedelta(days=1)
 
@@ -124,7 +125,7 @@ class Pools:
 
 
 def pools(instants: Sequence[datetime], as_ofs: Sequence[datetime], decimals: int) -> Pools:
-    steps = st.sampled_from((timedelta(0), timedelta(0), -_US, _US))
+    steps = st.sampled_from((timedelta(0), timedelta(0), -_US, _US, timedelta(minutes=30)))
     times = st.builds(lambda at, step: at + step, st.sampled_from(sorted(set(instants))), steps)
     amount = money(decimals)
     maybe_time = st.one_of(st.none(), times)
@@ -185,7 +186,7 @@ def orders(draw: Draw, pool: Pools) -> Order:
 
 @st.composite
 def events(draw: Draw, pool: Pools) -> Event:
-    keys = draw(st.sampled_from(((), ("n",), ("n",), ("a/b",), ("n", "a/b"))))
+    keys = draw(st.sampled_from(((), ("n",), ("n", "N"), ("a/b",), ("n", "a/b"))))
     return Event(
         draw(st.sampled_from(("a", "b"))),
         draw(pool.times),
@@ -197,8 +198,8 @@ def events(draw: Draw, pool: Pools) -> Event:
 def tags(draw: Draw, pool: Pools) -> tuple[Tag, ...]:
     expiry = st.one_of(st.none(), pool.turns)
     found = []
-    city = draw(st.sampled_from((None, "first", "second")))
-    if city is not None:
+    # Both where the group became exclusive after they were recorded.
+    for city in draw(st.sampled_from(((), ("first",), ("second",), ("first", "second")))):
         found.append(Tag("city_tier", city, draw(expiry)))
     for value in draw(st.sampled_from(((), (), ("b",), ("c", "ab")))):
         found.append(Tag("likes", value, draw(expiry)))

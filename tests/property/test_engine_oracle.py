@@ -128,7 +128,7 @@ def duck() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def overrides_table(case: Case) -> pa.Table:
-    rows = []
+    rows: list[tuple[int, str, str | None]] = []
     for ordinal, person in enumerate(case.world.people):
         rows += [(ordinal, "include", key) for key in sorted(person.included)]
         rows += [(ordinal, "exclude", key) for key in sorted(person.excluded)]

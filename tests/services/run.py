@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import subprocess
 import sys
 
@@ -12,6 +13,8 @@ from tests.services.servers import install_missing, running
 
 
 def main(words: list[str]) -> int:
+    # A cancelled job gets SIGTERM: without this the servers, in sessions of their own, live on.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     install_missing()
     with running() as servers:
         environment = os.environ | {

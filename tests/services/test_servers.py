@@ -78,6 +78,30 @@ def test_recompute_through_a_worker(
     assert json.loads(found.stdout)["members"] == ["C1", "C3"]
 
 
+def test_a_backup_moves_between_debians_postgresql_and_the_embedded_one(
+    production_manage: Manage, manage: Manage, tmp_path: Path
+) -> None:
+    """There and back: the embedded server is newer than Debian 12's, which must not matter."""
+    customers = tmp_path / "customers.csv"
+    customers.write_text("customer_id,city\nC1,上海\nC2,\n")
+    unchanged = {"read": 2, "inserted": 0, "unchanged": 2, "updated": 0, "rejected": 0}
+    for words in (["import", "customers", str(customers)], ["backup", str(tmp_path / "there")]):
+        done = production_manage(*words)
+        assert done.returncode == 0, done.stdout + done.stderr
+    for words in (["restore", str(tmp_path / "there")], ["backup", str(tmp_path / "back")]):
+        done = manage(*words)
+        assert done.returncode == 0, done.stdout + done.stderr
+    again = json.loads(manage("import", "customers", str(customers), "--json").stdout)
+    assert again == {"kind": "customers", **unchanged}
+    refused = production_manage("restore", str(tmp_path / "back"))
+    assert refused.returncode == 1
+    assert "--replace" in refused.stderr
+    done = production_manage("restore", str(tmp_path / "back"), "--replace")
+    assert done.returncode == 0, done.stdout + done.stderr
+    again = json.loads(production_manage("import", "customers", str(customers), "--json").stdout)
+    assert again == {"kind": "customers", **unchanged}
+
+
 def test_serving_needs_a_secret(production_manage: Manage) -> None:
     """There is no default secret beside an external database."""
     done = production_manage("serve", SECRET_KEY="", DEBUG="")

@@ -62,6 +62,12 @@ def test_a_device_is_not_replaced(tmp_path: Path) -> None:
     assert pipe.is_fifo()
 
 
+def test_a_file_in_the_place_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TierwiseError, match="can't be written: Not a directory"):
+        write_csv(tmp_path / "file" / "members.csv", ["a"], [["1"]])
+
+
 def test_an_export_is_written_whole_and_harmless(tmp_path: Path) -> None:
     place = tmp_path / "members.csv"
     write_csv(place, ["customer_id", "until"], [["=1+1", None], ["C,1", "2018"]])

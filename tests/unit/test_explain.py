@@ -327,6 +327,23 @@ ALL_TIME = "(all history, before 2018-01-01 00:00)"
             " (as of 2018-01-01 00:00).",
         ),
         (All(()), True, "In Lapsing: the rule asks for nothing (as of 2018-01-01 00:00)."),
+        (
+            All((AttrLeaf("channel", "contains", "ap"), AttrLeaf("city", "contains", "Ly"))),
+            False,
+            "Not in Lapsing: Channel is web, must contain ap; City is missing, must contain Ly"
+            " (as of 2018-01-01 00:00).",
+        ),
+        (
+            Not(AttrLeaf("channel", "contains", "we")),
+            False,
+            "Not in Lapsing: Channel is web, must not contain we (as of 2018-01-01 00:00).",
+        ),
+        (
+            Not(TagLeaf("city_tier", "not_in", ("second", "third"))),
+            False,
+            "Not in Lapsing: City tier is first, must be one of second, third"
+            " (as of 2018-01-01 00:00).",
+        ),
     ],
 )
 def test_segment_sentences(node: Node, english: str, *, verdict: bool) -> None:
@@ -335,6 +352,16 @@ def test_segment_sentences(node: Node, english: str, *, verdict: bool) -> None:
     assert list(found) == ["en", "zh-hans"]
     assert found["en"] == english
     assert "%(" not in found["zh-hans"]
+
+
+def test_what_not_makes_of_a_comparison() -> None:
+    """No double negation, in either language: not at least 100 is below 100."""
+    missed = sentence(Not(MetricLeaf("spend", "gte", D(100))), verdict=False)
+    assert "is 200.00, must be below 100.00" in missed["en"]
+    assert "为 200.00，须小于 100.00" in missed["zh-hans"]
+    met = sentence(Not(MetricLeaf("spend", "gte", D(500))), verdict=True)
+    assert "is 200.00, which is below 500.00" in met["en"]
+    assert "为 200.00，满足“小于 500.00”" in met["zh-hans"]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from config import database
 from config.supervisor import stop_running
 
 # What we make in VAR_DIR; a file of somebody else's there stays.
@@ -36,10 +37,13 @@ class Command(BaseCommand):
         stop_running(settings.VAR_DIR)
         if not settings.VAR_DIR.exists():
             return
-        if settings.EMBEDDED is not None:
-            settings.EMBEDDED.remove()
+        # Also with DATABASE_URL: what was embedded before lies there still, perhaps running.
+        database.embedded(settings.VAR_DIR).remove()
         ours = [settings.VAR_DIR / name for name in _OURS]
-        for path in [*ours, *settings.VAR_DIR.glob("former-*")]:
+        # The last are what a killed restore left: a whole database, readable.
+        for pattern in ("former-*", ".tierwise-*"):
+            ours += settings.VAR_DIR.glob(pattern)
+        for path in ours:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:

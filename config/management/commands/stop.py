@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from config import database
 from config.supervisor import stop_running
 
 
@@ -14,5 +15,5 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         services = stop_running(settings.VAR_DIR)
-        database = settings.EMBEDDED is not None and settings.EMBEDDED.stop()
-        self.stdout.write("Stopped." if services or database else "Nothing was running.")
+        embedded = database.embedded(settings.VAR_DIR).stop()
+        self.stdout.write("Stopped." if services or embedded else "Nothing was running.")

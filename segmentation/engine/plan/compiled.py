@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from operator import or_
 from typing import Literal
 
@@ -23,6 +24,7 @@ from .rules import (
     RuleContext,
     before_column,
     bucket_column,
+    has_leaf_column,
     layer_column,
     rank_column,
     rule_expression,
@@ -66,16 +68,16 @@ class CompiledPlan:
         return self._parameters.fill(self._metrics_template, bounds, {})
 
     def verdicts_sql(self, bounds: Bounds, cuts: Mapping[str, Sequence[tuple[int, int]]]) -> str:
-        """`cuts` holds the frozen percentile cuts: layering -> (numerator, denominator) pairs.
-
-        A pair is the cut's exact value in the metric's own unit.
+        """`cuts` holds what percentile layers begin at: layering -> (numerator, denominator) pairs
+        in the metric's own unit.
         """
         given: dict[str, int] = {}
         for key, pairs in cuts.items():
             scale = self.shapes[self.catalog.layerings[key].metric].scale
-            for position, (top, bottom) in enumerate(pairs):
-                given[f"cut:{key}:{position}:n"] = top * scale
-                given[f"cut:{key}:{position}:d"] = bottom
+            for position, pair in enumerate(pairs):
+                cut = Fraction(*pair) * scale
+                given[f"cut:{key}:{position}:n"] = cut.numerator
+                given[f"cut:{key}:{position}:d"] = cut.denominator
         return self._parameters.fill(self._verdicts_template, bounds, given)
 
 
@@ -101,7 +103,7 @@ def compile_plan(
             dict.fromkeys(
                 leaf
                 for leaf in found
-                if isinstance(leaf, TagLeaf) and not catalog.tag_groups[leaf.group].is_derived
+                if isinstance(leaf, TagLeaf) and has_leaf_column(catalog.tag_groups[leaf.group])
             )
         )
     }

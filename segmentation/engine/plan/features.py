@@ -14,6 +14,7 @@ from segmentation.engine.schema import MIRROR_KINDS
 from .metrics import denominator, numerator
 from .rules import (
     RuleContext,
+    has_leaf_column,
     tag_column,
     tag_known_column,
     tag_leaf_column,
@@ -47,7 +48,9 @@ def tag_tables(catalog: Catalog, context: RuleContext) -> Sequence[ir.Table]:
     columns: dict[str, ir.Value] = {}
     for group in imported:
         here = live.tag_group == group.key
-        columns[tag_known_column(group.key)] = here.any()
+        if has_leaf_column(group):
+            columns[tag_known_column(group.key)] = here.any()
+        # A group that became exclusive later may have left somebody several: the last one counts.
         columns[tag_column(group.key)] = (
             live.value.max(where=here) if group.exclusive else live.value.collect(where=here).sort()
         )

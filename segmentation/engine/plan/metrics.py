@@ -185,7 +185,9 @@ def _converted(facts: _Facts, metric: FactMetric, parameters: Parameters) -> ir.
     orders = _facts("orders", (), parameters).table
     bought = orders.filter((orders.net_amount > 0) & (orders.placed_at < parameters.as_of()))
     first = bought.group_by(referee_ordinal=bought.ordinal).agg(
-        first_at=bought.placed_at.min(), first_day=bought.placed_day.min()
+        first_at=bought.placed_at.min(),
+        # Not the lowest day: a clock set back past midnight repeats part of the day before.
+        first_day=bought.placed_day.argmin(bought.placed_at),
     )
     referrals = facts.table.filter(_selected(facts, metric, parameters))
     joined = referrals.inner_join(first, referrals.referee == first.referee_ordinal)

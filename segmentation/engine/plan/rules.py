@@ -10,7 +10,7 @@ from operator import and_, or_
 import ibis
 import ibis.expr.types as ir
 
-from segmentation.domain.definitions import Catalog
+from segmentation.domain.definitions import Catalog, TagGroup
 from segmentation.domain.rules import (
     BOOLEAN_ATTRS,
     TEXT_ATTRS,
@@ -26,6 +26,7 @@ from segmentation.domain.rules import (
     TagLeaf,
     TierLeaf,
 )
+from segmentation.engine.schema import name_part
 
 from .filters import compare_text
 from .formulas import Shape
@@ -55,7 +56,12 @@ def tag_column(group: str) -> str:
 
 def tag_flag(group: str, value: str) -> str:
     """Whether a customer has a value of a rule group that is not exclusive."""
-    return f"t:{group}={value}"
+    return f"t:{group}={name_part(value)}"
+
+
+def has_leaf_column(group: TagGroup) -> bool:
+    """Whether leaves on a group are judged value by value, before they are customers' columns."""
+    return not group.is_derived and not group.exclusive
 
 
 def tag_leaf_column(position: int) -> str:
@@ -71,12 +77,12 @@ def before_column(program: str) -> str:
 
 
 def bucket_column(salt: str) -> str:
-    return f"bucket:{salt}"
+    return f"bucket:{name_part(salt)}"
 
 
 @dataclass(frozen=True, slots=True)
 class RuleContext:
-    """What leaves are looked up in. `tag_leaves` numbers the leaves on imported groups."""
+    """What leaves are looked up in. `tag_leaves` numbers the leaves that have a column."""
 
     catalog: Catalog
     shapes: Mapping[str, Shape]
@@ -146,7 +152,7 @@ def _metric(table: ir.Table, node: MetricLeaf, context: RuleContext) -> ir.Boole
 
 def _tag(table: ir.Table, node: TagLeaf, context: RuleContext) -> ir.BooleanValue:
     group = context.catalog.tag_groups[node.group]
-    if not group.is_derived:
+    if has_leaf_column(group):
         known = table[tag_known_column(group.key)].fill_null(False)
         if node.cmp == "is_not_set":
             return ~known

@@ -127,6 +127,11 @@ class Merge:
             )
 
     @property
+    def has_changes(self) -> bool:
+        """Does a staged row change a stored one?"""
+        return self._has_changes
+
+    @property
     def may_write(self) -> bool:
         """Is there a row to insert or to update?"""
         if self._has_changes:

@@ -1,8 +1,9 @@
 """One act of recording: staged rows become facts in one transaction, or nothing does.
 
-Locks, in this order: the kind's (for customers: that of tags when the rows carry tags), then that
-of customers. They are taken when all rows are staged, so a long file keeps nobody waiting while
-it is read.
+Locks, in this order: that of the definitions (shared, for tags), then those of the kinds as
+`_KIND_LOCKS` lists them: that of orders before lines and refunds (which share it: they use their
+order's rate), that of tags before customers, that of customers last of all. They are taken when all
+rows are staged, so a long file keeps nobody waiting while it is read.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from segmentation.domain.errors import TierwiseError
 from segmentation.domain.facts import FACT_KINDS
 from segmentation.models import FactBatch
+from segmentation.services.definitions import lock_definitions
 
-from . import customers, money, refunds, tag_writes
+from . import customers, money, reconversion, refunds, tag_writes
+from .groups import imported_groups
 from .merge import Merge, Outcomes
 from .normalise import Reading
 from .shapes import shape_of
@@ -82,6 +86,8 @@ def record_staged(
     kind = reading.kind
     run("ANALYZE import_rows")
     _lock(kind.name, tag_columns)
+    if tag_columns or kind.name == "tags":
+        _refuse_changed_groups(reading)
     exclusive = tuple(sorted(key for key, group in reading.groups.items() if group.exclusive))
     shape = shape_of(
         kind.name,
@@ -102,19 +108,52 @@ def record_staged(
     merge.find_stored()
     outcomes = merge.outcomes()
     by_row = merge.outcome_by_row() if want_rows else {}
+    has_new_rates = kind.name == "orders" and merge.has_changes and _lock_changed_rates(reading)
     if shape.customers:
         customers.create_stubs(shape.customers, batch=author.batch("customers"))
     merge.keep_last_rows()
     counts = _counts(kind.name, outcomes)
     if merge.may_write:
         _write(merge, counts, reading, sent, tag_columns, author, exclusive)
+    if has_new_rates:
+        for other in reconversion.KINDS:
+            batch = author.batch(other)
+            reconversion.reconvert(other, base_currency=reading.base_currency, batch=batch)
     return Recorded(counts, by_row)
 
 
 def _lock(kind: str, tag_columns: Mapping[str, str]) -> None:
-    if tag_columns:
-        run(f"SELECT pg_advisory_xact_lock({_KIND_LOCKS['tags']})")
+    if kind in reconversion.KINDS:
+        run(f"SELECT pg_advisory_xact_lock_shared({_KIND_LOCKS['orders']})")
+    if tag_columns or kind == "tags":
+        lock_tags()
     run(f"SELECT pg_advisory_xact_lock({_KIND_LOCKS[kind]})")
+
+
+def lock_tags() -> None:
+    """From here to the end of the transaction nobody else writes tags or changes definitions. A
+    call that takes other locks first must come here before it does."""
+    lock_definitions(exclusive=False)
+    run(f"SELECT pg_advisory_xact_lock({_KIND_LOCKS['tags']})")
+
+
+def _refuse_changed_groups(reading: Reading) -> None:
+    """The rows were read by these groups: with others their values might not be declared."""
+    if imported_groups() != reading.groups:
+        raise TierwiseError(
+            "The tag groups were changed while the rows were read, so nothing was recorded: "
+            "send them again.",
+            code="definitions_changed",
+        )
+
+
+def _lock_changed_rates(reading: Reading) -> bool:
+    """Does any order get another rate? Then nobody else writes lines or refunds from here on."""
+    if not reconversion.find_changed_rates(base_currency=reading.base_currency):
+        return False
+    for kind in reconversion.KINDS:
+        run(f"SELECT pg_advisory_xact_lock({_KIND_LOCKS[kind]})")
+    return True
 
 
 def _reject_by_stored(reading: Reading, *, sent: Sent) -> None:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from django.db import transaction
 
-from segmentation.domain.facts import FactKind
+from segmentation.domain.facts import FactKind, tag_group_of
 from segmentation.domain.facts_values import CellRefused
 from segmentation.models import FactBatch
 
@@ -19,7 +19,7 @@ from .chunks import Chunk, Refusal, text_array
 from .groups import imported_groups
 from .imports import fact_kind
 from .normalise import Reading, normalise
-from .recording import Author, Counts, record_staged
+from .recording import Author, Counts, lock_tags, record_staged
 from .rejects import rejections
 from .rows import Cells, row_cells
 from .staging import Sent, copy_refusals, copy_rows, staging_tables
@@ -71,17 +71,19 @@ def record_rows(
     row is rejected: the others are then rejected with code `not_recorded`. Raises `unknown_kind`.
     """
     fact = fact_kind(kind)
-    reading = Reading(fact, zone, base_currency, imported_groups())
     author = Author(source, actor, recorded_at, now)
     outcome: dict[int, Status | Refusal] = {}
     good: list[tuple[int, Cells]] = []
-    for index, row in enumerate(rows):
-        try:
-            good.append((index, row_cells(row, kind=fact, groups=reading.groups)))
-        except CellRefused as refused:
-            outcome[index] = Refusal(index, refused.code, refused.message)
     try:
         with transaction.atomic():
+            if _have_tags(rows, kind=fact):
+                lock_tags()  # before the groups are read, and before the lock of any part
+            reading = Reading(fact, zone, base_currency, imported_groups())
+            for index, row in enumerate(rows):
+                try:
+                    good.append((index, row_cells(row, kind=fact, groups=reading.groups)))
+                except CellRefused as refused:
+                    outcome[index] = Refusal(index, refused.code, refused.message)
             bad = tuple(refusal for refusal in outcome.values() if isinstance(refusal, Refusal))
             for part in _parts(good, kind=fact):
                 outcome |= _record(part, bad, reading, author, strict)
@@ -97,6 +99,15 @@ def record_rows(
         _result(index, _id(row, fact), outcome[index]) for index, row in enumerate(rows)
     )
     return RowResults(results, _counts(fact.name, results))
+
+
+def _have_tags(rows: Sequence[Mapping[str, object]], *, kind: FactKind) -> bool:
+    return kind.name == "tags" or any(
+        tag_group_of(str(name)) is not None
+        for row in rows
+        if isinstance(row, Mapping)
+        for name in row
+    )
 
 
 def _parts(good: list[tuple[int, Cells]], *, kind: FactKind) -> Iterator[list[tuple[int, Cells]]]:

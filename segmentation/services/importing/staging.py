@@ -46,6 +46,7 @@ _TEMPORARY = (
     "import_doubtful",
     "import_chain",
     "import_targets",
+    "import_rates",
 )
 _WRITE_OPTIONS = pyarrow.csv.WriteOptions(include_header=False)
 
