@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import zoneinfo
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
+# Zones come from the pinned tzdata alone: runs record its version, the system's may change.
+zoneinfo.reset_tzpath(to=())
 _DATABASE_FORM = "DATABASE_URL: write postgresql://user:password@host:port/name"
 
 

@@ -241,6 +241,22 @@ def test_three_fractions_in_a_formula_are_too_complex() -> None:
     assert codes(f"{head}, {formula('abc', 'ab', 'c')}]") == [("/metrics/4/formula", "too_complex")]
 
 
+@pytest.mark.parametrize(("depth", "problems"), [(1, 0), (2, 1)])
+def test_formulas_of_formulas_must_stay_exact(depth: int, problems: int) -> None:
+    """4 decimals of money, 9 more by each `times`: one formula ends after 13, two after 22."""
+    metrics = [
+        "{key: f0, source: orders, unit: money, window: {all: true}, "
+        "aggregate: {fn: sum, field: amount}}"
+    ]
+    metrics += [
+        f"{{key: f{number + 1}, unit: money, "
+        f"formula: {{sum: [{{metric: f{number}, times: '0.000000001'}}]}}}}"
+        for number in range(depth)
+    ]
+    found = codes(f"metrics: [{', '.join(metrics)}]")
+    assert found == [("/metrics/2/formula", "too_complex")] * problems
+
+
 def layering(rest: str) -> str:
     return f"layerings: [{{key: l, metric: orders_180d, {rest}}}]"
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from ..definitions import FactMetric, FormulaMetric, Layering, Segment, TagGroup
 from ..dependencies import Graph, Ref, chains_from, find_cycles
@@ -14,6 +15,9 @@ from .entries import Entry, Use
 from .place import did_you_mean, pointer
 
 MAX_FRACTIONS = 2
+# A formula's exact value is a whole number of 10^-n: with n above 18 it would not fit 38 digits.
+MAX_DECIMALS = 18
+_DECIMALS_OF_MONEY = 4
 RESTRICTED_ATTRS = ("gender", "birth_date")
 RESTRICTED_PURPOSES = ("service", "research")
 # Per kind: code and word for an unknown name, code and word for an unknown value of it.
@@ -186,6 +190,34 @@ def _check_formula(candidate: Candidate, entry: Entry) -> Iterator[Finding]:
         )
         path = pointer(entry.path, "formula")
         yield Finding(entry.ref, path, "too_complex", why, Ref("metric", fractions[-1]))
+    if (decimals := _decimals(candidate, entry.ref, known={})) > MAX_DECIMALS:
+        why = (
+            f"The formula and the formulas it adds have {decimals} decimals together, which can't "
+            f"be added exactly; at most {MAX_DECIMALS}. Write \"times\" and \"cap\" with fewer."
+        )
+        path = pointer(entry.path, "formula")
+        yield Finding(entry.ref, path, "too_complex", why, entry.ref)
+
+
+def _decimals(candidate: Candidate, ref: Ref, *, known: dict[Ref, int]) -> int:
+    """After how many decimals the exact value of a metric ends; 0 for one that is not there."""
+    if ref in known:
+        return known[ref]
+    known[ref] = 0  # what a cycle finds; it is refused anyway
+    entry = candidate.entries.get(ref)
+    if entry is not None and isinstance(entry.definition, FormulaMetric):
+        for term in entry.definition.terms:
+            below = _decimals(candidate, Ref("metric", term.metric), known=known)
+            cap = _places(term.cap) if term.cap is not None else 0
+            known[ref] = max(known[ref], below + _places(term.times), cap)
+    elif entry is not None:
+        known[ref] = _DECIMALS_OF_MONEY
+    return known[ref]
+
+
+def _places(number: Decimal) -> int:
+    exponent = number.normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
 def _check_cycles(candidate: Candidate) -> Iterator[Finding]:
