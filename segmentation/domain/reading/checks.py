@@ -193,7 +193,7 @@ def _check_formula(candidate: Candidate, entry: Entry) -> Iterator[Finding]:
     if (decimals := _decimals(candidate, entry.ref, known={})) > MAX_DECIMALS:
         why = (
             f"The formula and the formulas it adds have {decimals} decimals together, which can't "
-            f"be added exactly; at most {MAX_DECIMALS}. Write \"times\" and \"cap\" with fewer."
+            f'be added exactly; at most {MAX_DECIMALS}. Write "times" and "cap" with fewer.'
         )
         path = pointer(entry.path, "formula")
         yield Finding(entry.ref, path, "too_complex", why, entry.ref)
