@@ -25,7 +25,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
 
 from . import embedded_files as files
 from . import env
@@ -33,6 +32,7 @@ from .embedded_files import EmbeddedDatabaseError
 
 START_SECONDS = 600.0  # crash recovery of a big load takes its time
 STOP_SECONDS = 60.0
+_INSIST_SECONDS = 1.0  # until a signal to exit that went unheard is raised again
 ORPHAN_SECONDS = 2.0
 _OF_A_DATABASE = ("mirror", "runs", "broker")  # what lies in VAR_DIR and means one database
 
@@ -364,7 +364,19 @@ def _exit_on_signals() -> None:
             signal.signal(number, _exit)
 
 
-def _exit(number: int, _frame: object) -> NoReturn:
+def _exit(number: int, _frame: object) -> None:
+    """Raise SystemExit, and again each second until the process is really on its way out.
+
+    Raised inside a destructor or a weak reference's callback, Python prints it and goes on: the
+    signal would be lost and the process stay. A timer insists; a thread could not be started here
+    safely.
+    """
+    if isinstance(sys.exc_info()[1], SystemExit):
+        return  # already unwinding: what cleans up now must not be disturbed
+    if signal.getsignal(signal.SIGALRM) is signal.SIG_DFL:
+        signal.signal(signal.SIGALRM, lambda _alarm, frame: _exit(number, frame))
+        signal.setitimer(signal.ITIMER_REAL, _INSIST_SECONDS, _INSIST_SECONDS)
+        atexit.register(signal.setitimer, signal.ITIMER_REAL, 0)
     sys.exit(128 + number)
 
 

@@ -307,3 +307,32 @@ def test_terminated_command_stops_the_server(cluster: Cluster) -> None:
     running.terminate()
     assert running.wait(30) == 128 + signal.SIGTERM
     assert not cluster.is_running
+
+
+_UNHEARD = """
+import os, signal, time
+class Dropped:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.2)
+Dropped()
+print("went on", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_signal_during_a_destructor_is_not_lost(cluster: Cluster) -> None:
+    """Python prints what is raised in a destructor and goes on; the process must end all the
+    same, and its server with it."""
+    running = subprocess.run(
+        [sys.executable, str(REPOSITORY / "manage.py"), "shell", "-v", "0", "-c", _UNHEARD],
+        env=outside_environment(cluster.var_dir),
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert running.stdout == "went on\n"
+    assert "Exception ignored" in running.stderr
+    assert running.returncode == 128 + signal.SIGTERM
+    assert not cluster.is_running
