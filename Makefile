@@ -52,7 +52,8 @@ clean: ## remove the environment and all embedded data
 
 .PHONY: test
 test: developer ## all tests that need nothing but this machine
-	@$(PYTHON_OF_VENV) -m pytest -m "not services and not browser" $(PYTEST)
+	@$(PYTHON_OF_VENV) -m pytest -n auto --maxprocesses 4 --dist loadfile \
+		-m "not services and not browser" $(PYTEST)
 
 .PHONY: test-services
 test-services: developer ## tests with Debian's PostgreSQL, Redis and RabbitMQ
@@ -62,6 +63,11 @@ test-services: developer ## tests with Debian's PostgreSQL, Redis and RabbitMQ
 test-browser: developer ## tests with Chromium
 	@./.ci/chromium
 	@$(PYTHON_OF_VENV) -m pytest -m browser $(PYTEST)
+
+.PHONY: screenshots
+screenshots: developer ## pictures of the main pages in both languages into docs/images (URL=: of a served demo)
+	@./.ci/chromium
+	@URL="$(URL)" $(PYTHON_OF_VENV) -m tests.browser.screenshots
 
 .PHONY: lint
 lint: developer ## checks of style, types, imports, migrations and translations

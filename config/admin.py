@@ -1,22 +1,22 @@
-"""Pages of the packages we use, on the theme's base: staff, log-ins, schedules, the click log."""
+"""Pages of the packages we use, on the theme's base: log-ins, schedules, the click log."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from axes.helpers import get_cool_off
 from axes.models import AccessAttempt, AccessAttemptExpiration, AccessFailureLog, AccessLog
 from django.apps import apps
-from django.contrib import admin
+from django.conf import settings
+from django.contrib import admin, messages
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
-from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
-from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import ManyToManyField, Model, QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop, ngettext
 from django.utils.translation import gettext_lazy as _
 from django_celery_beat.admin import ClockedScheduleAdmin as BeatClockedAdmin
 from django_celery_beat.admin import CrontabScheduleAdmin as BeatCrontabAdmin
@@ -31,55 +31,26 @@ from django_celery_beat.models import (
 )
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from segmentation.admin import shown
-from segmentation.admin.base import KeysetAdmin, TierwiseAdmin
-from segmentation.permissions import may_see_hidden, restricted_models
+from segmentation.admin.base import KeysetAdmin
+from segmentation.admin.history import clicked_words
+from segmentation.permissions import may_see_hidden, restricted_models, row_scope
+
+from . import clock
+from . import staff as staff
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
 else:
     from unfold.admin import ModelAdmin
 
-_ACTS = {
-    "add": _("Can add: %(what)s"),
-    "change": _("Can change: %(what)s"),
-    "delete": _("Can delete: %(what)s"),
-    "view": _("Can view: %(what)s"),
-}
 _CLICKS = {
     ADDITION: (_("Added"), "success"),
     CHANGE: (_("Changed"), "info"),
     DELETION: (_("Removed"), "danger"),
 }
-
-
-def permission_words(permission: Permission) -> str:
-    """A permission's name in the language of the request; the database stores only English."""
-    kind = permission.content_type
-    act, _underscore, model = permission.codename.partition("_")
-    if act in _ACTS and model == kind.model:
-        found = kind.model_class()
-        what = found._meta.verbose_name if found else kind.model
-        words = str(_ACTS[act]) % {"what": what}
-    else:
-        words = gettext(permission.name)
-    return f"{kind.app_labeled_name.split(' | ')[0]} · {capfirst(words)}"
-
-
-class _PermissionChoices:
-    """Offers permissions with translated names, read with one query."""
-
-    def formfield_for_manytomany(
-        self, db_field: ManyToManyField[Any, Any], request: HttpRequest, **kwargs: Any
-    ) -> Any:
-        field = super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
-        if field is not None and field.queryset.model is Permission:
-            field.queryset = field.queryset.select_related("content_type")
-            field.label_from_instance = permission_words
-        return field
 
 
 def _again(model: type[Model], page: type[admin.ModelAdmin[Any]]) -> None:
@@ -88,27 +59,19 @@ def _again(model: type[Model], page: type[admin.ModelAdmin[Any]]) -> None:
     admin.site.register(model, page)
 
 
-class UserPage(_PermissionChoices, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
-    form = UserChangeForm
-    add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
-    show_full_result_count = False
-
-
-class GroupPage(_PermissionChoices, DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]
-    show_full_result_count = False
-
-
 class LogEntryPage(KeysetAdmin):
     """Clicks in the admin; those on what a hidden segment can show only with the right."""
 
+    kind_title = _("Clicks")
     list_display = ("action_time", "user", "shown_act", "shown_kind", "object_repr", "shown_change")
     list_display_links = None
     list_filter = ("action_flag", "action_time")
     list_select_related = ("user", "content_type")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[LogEntry]:
-        entries = super().get_queryset(request)
+        entries: QuerySet[LogEntry] = super().get_queryset(request)
+        if row_scope(request.user) is not None:  # a click may be on any store's customer
+            entries = entries.filter(user=request.user.pk)
         if may_see_hidden(request.user):
             return entries
         kinds = ContentType.objects.get_for_models(*restricted_models()).values()
@@ -126,31 +89,70 @@ class LogEntryPage(KeysetAdmin):
 
     @admin.display(description=_("change"))
     def shown_change(self, entry: LogEntry) -> str:
-        return entry.get_change_message() or shown.EMPTY
+        return clicked_words(entry)
 
 
 class AttemptPage(KeysetAdmin):
-    """Failed log-ins; deleting a row lets its user try again at once."""
+    """Names and addresses with failed log-ins since the last good one; unlocking forgets them."""
 
-    list_display = ("attempt_time", "username", "ip_address", "failures_since_start", "path_info")
+    kind_title = _("Lock-outs")
+    list_display = (
+        "attempt_time", "username", "ip_address", "failures_since_start", "shown_state",
+    )  # fmt: skip
+    list_display_links = ("attempt_time",)
     fields = (
         ("username", "ip_address"),
-        ("attempt_time", "failures_since_start"),
+        ("attempt_time", "failures_since_start", "shown_state"),
         "path_info",
         "user_agent",
     )
+    actions = ("unlock",)  # type: ignore[assignment]
+    nothing_yet = _("Nobody has failed to log in since their last good log-in.")
 
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return TierwiseAdmin.has_delete_permission(self, request, obj)
+    def has_unlock_permission(self, request: HttpRequest) -> bool:
+        """Who may change staff lets them in again."""
+        return request.user.has_perm("auth.change_user")
+
+    @admin.display(description=_("state"))
+    def shown_state(self, attempt: AccessAttempt) -> SafeString | str:
+        until = attempt.attempt_time + get_cool_off()
+        if attempt.failures_since_start < settings.AXES_FAILURE_LIMIT or until <= clock.real_now():
+            return shown.EMPTY
+        words = gettext("Locked until %(until)s") % {"until": shown.instant(until)}
+        return shown.badge(words, colour="danger")
+
+    @admin.action(description=_("Unlock"), permissions=["unlock"])
+    def unlock(self, request: HttpRequest, queryset: QuerySet[AccessAttempt]) -> None:
+        """Forget the failures of these names at these addresses; written down for each name."""
+        rows = list(queryset)
+        people = User.objects.in_bulk([row.username for row in rows], field_name="username")
+        for row in rows:
+            what = gettext_noop("Unlocked after failed log-ins")
+            target = people.get(row.username)
+            if target is not None:
+                self.log_change(request, target, what)
+            else:
+                self.log_deletions(request, queryset.filter(pk=row.pk))
+        AccessAttempt.objects.filter(pk__in=[row.pk for row in rows]).delete()
+        text = ngettext(
+            "%(count)s log-in is unlocked.", "%(count)s log-ins are unlocked.", len(rows)
+        )
+        messages.success(request, text % {"count": len(rows)})
 
 
 class LogInPage(KeysetAdmin):
+    kind_title = _("Log-ins")
     list_display = ("attempt_time", "username", "ip_address", "logout_time")
+    list_display_links = ("attempt_time",)
+    list_filter = ("attempt_time",)
     fields = (("username", "ip_address"), ("attempt_time", "logout_time"), "user_agent")
 
 
 class FailurePage(KeysetAdmin):
+    kind_title = _("Failed log-ins")
     list_display = ("attempt_time", "username", "ip_address", "locked_out")
+    list_display_links = ("attempt_time",)
+    list_filter = ("locked_out", "attempt_time")
     fields = (("username", "ip_address"), ("attempt_time", "locked_out"), "user_agent")
 
 
@@ -183,8 +185,6 @@ class SchedulePage(ModelAdmin):
 
 
 for model, page in {
-    User: UserPage,
-    Group: GroupPage,
     LogEntry: LogEntryPage,
     AccessAttempt: AttemptPage,
     AccessLog: LogInPage,
@@ -196,7 +196,7 @@ for model, page in {
     SolarSchedule: SchedulePage,
 }.items():
     _again(model, page)
-# Nobody can enrol a second factor yet: their pages come with enrolment.
+# A second factor is set up by its owner and reset on the person's page; secrets have no pages.
 for model in (AccessAttemptExpiration, TOTPDevice, StaticDevice):
     if admin.site.is_registered(model):
         admin.site.unregister(model)

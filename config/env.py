@@ -60,10 +60,11 @@ def make_folder(path: Path) -> None:
 
 
 def choice(name: str, default: str, *, known: tuple[str, ...]) -> str:
-    value = text(name, default).upper()
-    if value not in known:
+    value = text(name, default)
+    found = next((word for word in known if word.upper() == value.upper()), None)
+    if found is None:
         raise BadEnvironment(f"{name}={value!r}: write one of {', '.join(known)}")
-    return value
+    return found
 
 
 def rate(name: str, default: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,22 +10,46 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import Promise
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
+
+from membership.admin import verification
+from segmentation.admin import operations
+from segmentation.queries.changes import readable_models
+from segmentation.services.data_quality import may_see_quality
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page that is no list of a model: its address by name, its words, who may see it."""
+
+    name: str
+    title: str | Promise
+    is_for: Callable[[Any], bool]
+
+
+Place = str | Page  # the label of a model with a list, or a page of its own
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A page of the tree: its words, icon and model; `covers` are pages reached by its tabs."""
+    """A line of the tree; leads to the first of its places that the user may see. The others are
+    reached by its tabs."""
 
     title: str | Promise
     icon: str
-    model: str
-    covers: tuple[str, ...] = ()
+    places: tuple[Place, ...]
 
-    @property
-    def link(self) -> str:
-        return reverse(f"admin:{self.model.replace('.', '_')}_changelist")
 
+QUALITY = Page("admin:segmentation_factbatch_quality", _("Data quality"), may_see_quality)
+OUTSIDE = Page(
+    "admin:pghistory_context_outside",
+    _("Outside the application"),
+    lambda user: bool(readable_models(user)),
+)
+VERIFICATION = Page(
+    "audit_verification", _("Verification"), lambda user: user.has_perms(verification.RIGHTS)
+)
 
 FACTS = (
     "segmentation.order",
@@ -35,23 +60,28 @@ FACTS = (
     "segmentation.customertag",
     "segmentation.factversion",
 )
-RESULTS = ("segmentation.run", "segmentation.segmentresult", "segmentation.runcount")
-HISTORY = (
+CUSTOMERS = ("segmentation.customer", "segmentation.privacyrequest", "segmentation.objection")
+LISTS = ("segmentation.customerlist", "segmentation.manualmember")
+VERSIONS = ("membership.programversion", "membership.tier")
+RUNS = (
+    "segmentation.run",
+    "segmentation.segmentresult",
+    "segmentation.runcount",
+    "segmentation.mirrormanifest",
+)
+OPERATIONS: tuple[Place, ...] = (
+    "pghistory.context",
+    "admin.logentry",
     "segmentation.definitionversion",
     "segmentation.definitionset",
-    "segmentation.taggroupevent",
-    "segmentation.metricevent",
-    "segmentation.layeringevent",
-    "segmentation.segmentevent",
-    "segmentation.manualmemberevent",
-    "membership.programevent",
-    "membership.membershipevent",
-)
-ACCESS = (
-    "axes.accessattempt",
     "axes.accesslog",
     "axes.accessfailurelog",
+    "axes.accessattempt",
+    OUTSIDE,
 )
+LOOKS = ("segmentation.accessrecord",)
+STAFF = ("auth.user", "auth.group")
+KEYS = ("segmentation.apikey", "segmentation.apikeyuse")
 SCHEDULES = (
     "django_celery_beat.periodictask",
     "django_celery_beat.intervalschedule",
@@ -59,114 +89,140 @@ SCHEDULES = (
     "django_celery_beat.solarschedule",
     "django_celery_beat.clockedschedule",
 )
-STAFF = (
-    "auth.user",
-    "auth.group",
-)
-KEYS = ("segmentation.apikey", "segmentation.apikeyuse")
 TREE: tuple[tuple[str | Promise, tuple[Entry, ...]], ...] = (
-    (_("Customers"), (Entry(_("Customers"), "group", "segmentation.customer"),)),
+    (_("Customers"), (Entry(_("Customers"), "group", CUSTOMERS),)),
     (
         _("Tags & segments"),
         (
-            Entry(_("Tags"), "sell", "segmentation.taggroup"),
-            Entry(_("Metrics"), "functions", "segmentation.metric"),
-            Entry(_("Segments"), "filter_alt", "segmentation.segment"),
-            Entry(_("Layerings"), "stacked_bar_chart", "segmentation.layering"),
-            Entry(
-                _("Lists"),
-                "playlist_add_check",
-                "segmentation.manualmember",
-                ("segmentation.objection",),
-            ),
+            Entry(_("Tags"), "sell", ("segmentation.taggroup",)),
+            Entry(_("Metrics"), "functions", ("segmentation.metric",)),
+            Entry(_("Segments"), "filter_alt", ("segmentation.segment",)),
+            Entry(_("Layerings"), "stacked_bar_chart", ("segmentation.layering",)),
+            Entry(_("Lists"), "playlist_add_check", LISTS),
+            Entry(_("Drafts"), "edit_note", ("segmentation.draft",)),
         ),
     ),
     (
         _("Programs"),
         (
-            Entry(_("Programs"), "workspace_premium", "membership.program"),
-            Entry(
-                _("Tiers and rules"),
-                "rule",
-                "membership.programversion",
-                ("membership.tier",),
-            ),
-            Entry(_("Memberships"), "badge", "membership.membership"),
-            Entry(_("Transitions"), "swap_vert", "membership.transition"),
+            Entry(_("Programs"), "workspace_premium", ("membership.program",)),
+            Entry(_("Tiers and rules"), "rule", VERSIONS),
+            Entry(_("Memberships"), "badge", ("membership.membership",)),
+            Entry(_("Transitions"), "swap_vert", ("membership.transition",)),
         ),
     ),
     (
         _("Data & runs"),
         (
-            Entry(_("Facts"), "receipt_long", FACTS[0], FACTS[1:]),
-            Entry(_("Imports"), "upload_file", "segmentation.factbatch"),
-            Entry(_("Runs"), "autorenew", RESULTS[0], RESULTS[1:]),
-            Entry(_("Mirror"), "database", "segmentation.mirrormanifest"),
+            Entry(_("Facts"), "receipt_long", FACTS),
+            Entry(_("Imports"), "upload_file", ("segmentation.factbatch",)),
+            Entry(_("Runs"), "autorenew", RUNS),
+            Entry(_("Data quality"), "fact_check", (QUALITY,)),
+            Entry(_("Jobs"), "pending_actions", ("segmentation.job",)),
         ),
     ),
     (
         _("Audit"),
         (
-            Entry(_("Actions log"), "history", "admin.logentry"),
-            Entry(_("Definition history"), "difference", HISTORY[0], HISTORY[1:]),
-            Entry(_("Log-ins"), "login", ACCESS[0], ACCESS[1:]),
+            Entry(_("Operations log"), "history", OPERATIONS),
+            Entry(_("Access to sensitive data"), "visibility_lock", LOOKS),
+            Entry(_("Verification"), "verified", (VERIFICATION,)),
         ),
     ),
     (
         _("Settings"),
         (
-            Entry(_("Staff"), "manage_accounts", STAFF[0], STAFF[1:]),
-            Entry(_("API keys"), "key", KEYS[0], KEYS[1:]),
-            Entry(_("Schedules"), "schedule", SCHEDULES[0], SCHEDULES[1:]),
-            Entry(_("Installation"), "settings", "segmentation.installation"),
+            Entry(_("Staff"), "manage_accounts", STAFF),
+            Entry(_("API keys"), "key", KEYS),
+            Entry(_("Schedules"), "schedule", SCHEDULES),
+            Entry(_("Installation"), "settings", ("segmentation.installation",)),
         ),
     ),
 )
-TABBED = (FACTS, RESULTS, HISTORY, ACCESS, SCHEDULES, STAFF, KEYS,
-          ("segmentation.manualmember", "segmentation.objection"),
-          ("membership.programversion", "membership.tier"))  # fmt: skip
+# Siblings as tabs above each other. Pages with a frame of their own ask for theirs by name.
+TABS: tuple[tuple[str, tuple[Place, ...]], ...] = (
+    ("customers", CUSTOMERS),
+    ("facts", FACTS),
+    ("lists", LISTS),
+    ("versions", VERSIONS),
+    ("runs", RUNS),
+    (operations.TABS, OPERATIONS),
+    ("staff", STAFF),
+    ("keys", KEYS),
+    ("schedules", SCHEDULES),
+)
+TAB_WORDS = {
+    "pghistory.context": _("Acts"),
+    "admin.logentry": _("Clicks"),
+    "axes.accesslog": _("Log-ins"),
+    "axes.accessfailurelog": _("Failed log-ins"),
+    "axes.accessattempt": _("Lock-outs"),
+    "segmentation.definitionversion": _("Published versions"),
+    "segmentation.definitionset": _("Definition sets"),
+    "segmentation.mirrormanifest": _("Mirror"),
+}
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """The theme's navigation for this user; groups without an entry do not show."""
     home = {"title": _("Home"), "icon": "home", "link": reverse("admin:index")}
     groups: list[dict[str, Any]] = [{"items": [home]}]
+    active = _active_place(request)
     for title, entries in TREE:
-        items = [item for entry in entries for item in _items(entry, request=request)]
+        items = [
+            item for entry in entries for item in _items(entry, active=active, request=request)
+        ]
         if items:
             groups.append({"title": title, "separator": True, "items": items})
     return groups
 
 
-def _items(entry: Entry, *, request: HttpRequest) -> list[dict[str, Any]]:
-    """The entry, leading to the first of its pages that the user may see."""
-    seen = [model for model in (entry.model, *entry.covers) if _may_view(model, request=request)]
+def _items(entry: Entry, *, active: Place | None, request: HttpRequest) -> list[dict[str, Any]]:
+    seen = [place for place in entry.places if _may_see(place, request=request)]
     if not seen:
         return []
-    links = [Entry("", "", model).link for model in seen]
     return [
         {
             "title": entry.title,
             "icon": entry.icon,
-            "link": links[0],
-            "active": any(request.path.startswith(link) for link in links),
+            "link": _address(seen[0]),
+            "active": active in entry.places,
         }
     ]
 
 
 def tabs(request: HttpRequest) -> list[dict[str, Any]]:
-    """Sibling lists as tabs above each other."""
-    return [
-        {
-            "models": list(group),
-            "items": [
-                {"title": _title(model), "link": Entry("", "", model).link}
-                for model in group
-                if _may_view(model, request=request)
-            ],
-        }
-        for group in TABBED
+    """Sibling lists as tabs above each other; a single one needs none."""
+    active = _active_place(request)
+    found = []
+    for name, places in TABS:
+        items = [
+            {"title": _title(place), "link": _address(place), "active": place == active}
+            for place in places
+            if _may_see(place, request=request)
+        ]
+        if len(items) > 1:
+            models = [place for place in places if isinstance(place, str)]
+            found.append({"page": name, "models": models, "items": items})
+    return found
+
+
+def _active_place(request: HttpRequest) -> Place | None:
+    """The place whose address begins this one's; of several the longest, so that a page below a
+    list is itself and not the list."""
+    places = [place for _title, entries in TREE for entry in entries for place in entry.places]
+    found = [
+        (len(address), number)
+        for number, place in enumerate(places)
+        if _exists(place) and request.path.startswith(address := _address(place))
     ]
+    return places[max(found)[1]] if found else None
+
+
+def _address(place: Place) -> str:
+    if isinstance(place, Page):
+        return reverse(place.name)
+    return reverse(f"admin:{place.replace('.', '_')}_changelist")
 
 
 def _model_admin(label: str) -> Any:
@@ -176,23 +232,18 @@ def _model_admin(label: str) -> Any:
     )
 
 
-def _may_view(label: str, *, request: HttpRequest) -> bool:
-    page = _model_admin(label)
+def _exists(place: Place) -> bool:
+    return isinstance(place, Page) or _model_admin(place) is not None
+
+
+def _may_see(place: Place, *, request: HttpRequest) -> bool:
+    if isinstance(place, Page):
+        return request.user.is_authenticated and place.is_for(request.user)
+    page = _model_admin(place)
     return page is not None and bool(page.has_view_permission(request))
 
 
-def _title(label: str) -> Any:
-    return TAB_WORDS.get(label) or _model_admin(label).opts.verbose_name_plural
-
-
-TAB_WORDS = {
-    "segmentation.definitionversion": _("Versions"),
-    "segmentation.definitionset": _("Definition sets"),
-    "segmentation.taggroupevent": _("Tags"),
-    "segmentation.metricevent": _("Metrics"),
-    "segmentation.layeringevent": _("Layerings"),
-    "segmentation.segmentevent": _("Segments"),
-    "segmentation.manualmemberevent": _("Lists"),
-    "membership.programevent": _("Programs"),
-    "membership.membershipevent": _("Memberships"),
-}
+def _title(place: Place) -> Any:
+    if isinstance(place, Page):
+        return place.title
+    return TAB_WORDS.get(place) or capfirst(_model_admin(place).opts.verbose_name_plural)

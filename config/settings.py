@@ -92,7 +92,8 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_otp.middleware.OTPMiddleware",
-    "pghistory.middleware.HistoryMiddleware",
+    "config.second_factor.SecondFactor",
+    "config.acting.ActingMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
@@ -135,9 +136,19 @@ LOGIN_REDIRECT_URL = "admin:index"
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_LOCKOUT_CALLABLE = "config.lockout.locked_out"
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # the page says how long it takes
+AXES_ENABLE_ACCESS_FAILURE_LOG = True
 AXES_RESET_ON_SUCCESS = True
 AXES_ENABLED = not TESTING
 AXES_VERBOSE = False
+# Who publishes or sees hidden data needs a second factor; sample data on a sample clock does not.
+SECOND_FACTOR = env.choice(
+    "SECOND_FACTOR",
+    "optional" if CLOCK_START else "required",
+    known=("required", "optional"),
+)
+OTP_TOTP_ISSUER = "Tierwise"
 SESSION_COOKIE_NAME = "tierwise_session"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
@@ -184,9 +195,12 @@ REST_FRAMEWORK = {
     "COERCE_DECIMAL_TO_STRING": True,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
+REVEAL_DAILY_LIMIT = env.integer("REVEAL_DAILY_LIMIT", 20)  # of one person within 24 hours
 API_THROTTLE_RATE = env.rate("API_THROTTLE_RATE", "6000/minute")  # of one key
 SPECTACULAR_SETTINGS = {
     "TITLE": "Tierwise",
+    "DESCRIPTION": "Membership programs for retailers: facts in, members and segments out. "
+    "Errors are `{code, message, details: [{path, code, message}]}`, all problems at once.",
     "VERSION": "v1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
@@ -194,6 +208,14 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {  # fields of one name with different values
+        "RunStatus": "segmentation.models.runs.Run.Status",
+        "ReceiptStatus": [(word, word) for word in ("done", "pending", "failed")],
+        "AnsweringStatus": [(word, word) for word in ("published", "historical")],
+        "RowStatus": [(word, word) for word in ("inserted", "unchanged", "updated", "rejected")],
+        "PrivacyKind": "segmentation.models.audit.PrivacyRequest.Kind",
+        "TransitionKind": "membership.models.programs.Transition.Kind",
+    },
 }
 
 # History: statement level, append-only (architecture.md 15) ---------------------------------------

@@ -115,6 +115,18 @@ def _make_periodic_tasks(time_zone: str) -> None:
             "expire_seconds": TICK_SECONDS * 2,
         },
     )
+    PeriodicTask.objects.get_or_create(
+        name="Execute due jobs",
+        defaults={
+            "task": "segmentation.tasks.execute_due_jobs",
+            "interval": tick,
+            "expire_seconds": TICK_SECONDS * 2,
+        },
+    )
+    PeriodicTask.objects.get_or_create(
+        name="Remove old job files",
+        defaults={"task": "segmentation.tasks.remove_old_job_files", "crontab": daily},
+    )
     # An unused database that is set up again in another zone takes its schedule along.
     PeriodicTask.objects.filter(
         name="Daily recompute", crontab__hour=str(DAILY_HOUR), crontab__minute="0"

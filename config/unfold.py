@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.templatetags.static import static
+from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 UNFOLD: dict[str, Any] = {
@@ -40,13 +41,22 @@ UNFOLD: dict[str, Any] = {
             "950": "#062825",
         },
     },
-    "STYLES": [lambda request: static("segmentation/admin.css")],
+    "STYLES": [
+        lambda request: static("segmentation/admin.css"),
+        lambda request: static("segmentation/builder.css"),
+    ],
+    "SCRIPTS": [lambda request: static("segmentation/csrf.js")],
     "DASHBOARD_CALLBACK": "config.home.home",
     "SIDEBAR": {
-        "show_search": False,
-        "command_search": False,
+        "show_search": True,
+        "command_search": True,
         "show_all_applications": False,
         "navigation": "config.navigation.sidebar",
+    },
+    "ACCOUNT": {
+        "navigation": [
+            {"title": _("Second factor"), "link": reverse_lazy("second_factor_set_up")},
+        ]
     },
     "TABS": "config.navigation.tabs",
 }

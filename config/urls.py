@@ -5,14 +5,20 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from membership.admin import verification
+from segmentation.admin import portrait
 from segmentation.api.views import UnknownEndpoint
 
-from . import health
+from . import health, search, second_factor
 
 # Whatever else is below /api/v1/ is refused as a document, not as a page.
 _unknown_api = [re_path("^api/v1/", UnknownEndpoint.as_view())]
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
+    *second_factor.URLS,
+    *portrait.URLS,
+    *verification.URLS,
+    *search.URLS,
     path("admin/", admin.site.urls),
     path("api/v1/", include("segmentation.api.urls")),
     path("api/v1/", include("membership.api.urls")),

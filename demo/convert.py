@@ -3,16 +3,25 @@
     python demo/convert.py SOURCE [TARGET]
 
 SOURCE is a folder with `members.csv`, `orders.csv.gz`, `order_lines.parquet` and
-`products.csv.gz`; TARGET (default: `facts` beside this file) gets `customers.csv`,
+`products.csv.gz`; TARGET (default: `facts` beside this file) gets `customers.csv`, `contacts.csv`,
 `orders.csv.gz` and `order_lines.parquet`. The same input gives the same rows in the same order.
 
-Nothing is dropped and nothing is made up. The conversion stops when an amount is no whole number
-of cents, when an order's total is not the sum of its lines, or when a line has no order.
+Nothing is dropped, and only `contacts.csv` holds what is made up: names, phones and e-mails. The
+publisher made the households anonymous, so a page of one would have nothing on it to mask, to
+search or to reveal. They are drawn from word lists with a fixed seed; the phones are of the range
+555-0100 to 555-0199, which no telephone company gives to anybody, and the e-mails are of
+example.com, which is reserved (RFC 2606). The home stores beside them are facts.
+
+The conversion stops when an amount is no whole number of cents, when an order's total is not the
+sum of its lines, or when a line has no order.
 """
 
 from __future__ import annotations
 
+import csv
+import random
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
@@ -24,6 +33,28 @@ TAG_COLUMNS = {
     "home_ownership": "home_ownership",
     "household_comp": "household",
 }
+
+_SEED = 20170101
+_CONTACT_COLUMNS = ("customer_id", "home_store", "name", "phone", "email")
+_FIRST_NAMES = (
+    "Alex", "Arden", "Avery", "Bailey", "Blair", "Cameron", "Casey", "Charlie", "Dakota", "Drew",
+    "Eden", "Ellis", "Emery", "Finley", "Frankie", "Gray", "Harper", "Hayden", "Indigo", "Jamie",
+    "Jesse", "Jordan", "Kai", "Kendall", "Lane", "Logan", "Marley", "Morgan", "Noel", "Oakley",
+    "Parker", "Peyton", "Quinn", "Reese", "Riley", "Robin", "Rowan", "Sage", "Skyler", "Taylor",
+)  # fmt: skip
+_FAMILY_NAMES = (
+    "Acorn", "Almanac", "Bobbin", "Bramble", "Buttons", "Candle", "Clover", "Compass", "Cricket",
+    "Dandelion", "Doorbell", "Ember", "Feather", "Gazebo", "Gumdrop", "Haystack", "Icicle",
+    "Jigsaw", "Kettle", "Lantern", "Marmalade", "Meadowlark", "Nutmeg", "Orchard", "Paperclip",
+    "Pebble", "Quill", "Rowboat", "Saddle", "Snowdrop", "Teapot", "Thimble", "Trellis", "Umbrella",
+    "Velvet", "Walnut", "Weathervane", "Windmill", "Yarrow", "Zephyr",
+)  # fmt: skip
+_AREA_CODES = (
+    "212", "315", "332", "347", "516", "518", "585", "607", "631", "646", "680", "716", "718",
+    "838", "845", "914", "917", "929", "934",
+)  # fmt: skip
+_PER_AREA = 100  # 555-0100 to 555-0199
+_WITHOUT_PHONE, _WITHOUT_EMAIL = 0.04, 0.15  # shares: pages must also look right with gaps
 
 # Cents, so that every sum and every comparison is exact; the source has binary floats.
 _LINES = """
@@ -66,6 +97,17 @@ LEFT JOIN (SELECT order_id, CAST(sum(amount) AS BIGINT) AS amount,
            FROM lines GROUP BY order_id) AS l ON l.order_id = o.basket_id
 """
 
+# The store that took most of a household's money; then the one with most orders, then the lower
+# number, so that the same orders always name the same store.
+_HOME_STORES = """
+CREATE TABLE home_stores AS
+SELECT customer_id,
+       first(store_id ORDER BY amount DESC, orders DESC, length(store_id), store_id) AS home_store
+FROM (SELECT customer_id, store_id, sum(amount) AS amount, count(*) AS orders
+      FROM orders WHERE store_id IS NOT NULL GROUP BY customer_id, store_id)
+GROUP BY customer_id
+"""
+
 # Each counts rows that must not exist.
 _CHECKS = {
     "lines whose money is no whole number of cents": "SELECT count(*) FROM lines WHERE inexact",
@@ -94,7 +136,7 @@ def _money(column: str) -> str:
 
 
 def convert(source: Path, *, target: Path) -> dict[str, int]:
-    """Write the three files; rows written by kind.
+    """Write the four files; rows written by file.
 
     Raises ValueError, naming each broken expectation with its number of rows, before any file is
     written.
@@ -113,6 +155,7 @@ def convert(source: Path, *, target: Path) -> dict[str, int]:
         },
     )
     database.execute(_ORDERS, {"orders": str(source / "orders.csv.gz")})
+    database.execute(_HOME_STORES)
     _check(database)
     target.mkdir(parents=True, exist_ok=True)
     tags = ", ".join(f'{column} AS "tag:{group}"' for column, group in TAG_COLUMNS.items())
@@ -141,7 +184,17 @@ def convert(source: Path, *, target: Path) -> dict[str, int]:
     for kind, (query, path, options) in files.items():
         row = database.execute(f"COPY ({query}) TO '{path}' ({options})").fetchone()
         written[kind] = int(row[0]) if row else 0
+    written["contacts"] = write_contacts(_home_stores(database), path=target / "contacts.csv")
     return written
+
+
+def _home_stores(database: duckdb.DuckDBPyConnection) -> dict[str, str | None]:
+    """The home store of each household, in the order of `members.csv`; None: it bought nothing."""
+    rows = database.execute(
+        "SELECT household_id, home_store FROM (SELECT *, row_number() OVER () AS position"
+        " FROM members) LEFT JOIN home_stores ON customer_id = household_id ORDER BY position"
+    ).fetchall()
+    return dict(rows)
 
 
 def _check(database: duckdb.DuckDBPyConnection) -> None:
@@ -152,6 +205,35 @@ def _check(database: duckdb.DuckDBPyConnection) -> None:
             found.append(f"{row[0]} {meaning}")
     if found:
         raise ValueError("; ".join(found))
+
+
+def write_contacts(home_stores: Mapping[str, str | None], *, path: Path) -> int:
+    """Write one row per household in the given order; how many.
+
+    The same households always get the same rows. Phones and e-mails are unique, names are not.
+    """
+    draw = random.Random(_SEED)  # noqa: S311  (nothing is secret here, all of it is invented)
+    lines = list(range(len(home_stores)))
+    draw.shuffle(lines)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(_CONTACT_COLUMNS)
+        for (customer_id, store), line in zip(home_stores.items(), lines, strict=True):
+            first, family = draw.choice(_FIRST_NAMES), draw.choice(_FAMILY_NAMES)
+            phone = "" if draw.random() < _WITHOUT_PHONE else _phone(line)
+            email = f"{first}.{family}.{customer_id}@example.com".lower()
+            if draw.random() < _WITHOUT_EMAIL:
+                email = ""
+            writer.writerow((customer_id, store or "", f"{first} {family}", phone, email))
+    return len(home_stores)
+
+
+def _phone(line: int) -> str:
+    """Eleven digits with the country code; `line` counts through area codes of 100 numbers each."""
+    area, end = divmod(line, _PER_AREA)
+    if area >= len(_AREA_CODES):
+        raise ValueError(f"more than {len(_AREA_CODES) * _PER_AREA} households: add area codes")
+    return f"1{_AREA_CODES[area]}55501{end:02}"
 
 
 if __name__ == "__main__":

@@ -8,3 +8,7 @@ class MembershipConfig(AppConfig):
     name = "membership"
     verbose_name = _("Programs")
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register what jobs of this app can do."""
+        from . import jobs as jobs

@@ -23,8 +23,8 @@ from segmentation.engine.snapshots import (
     read_customer,
     read_memberships,
 )
-from segmentation.models import Customer, DefinitionSet, Run, RunCount
-from segmentation.queries import newest_published_run, run_answering, segment_members
+from segmentation.models import Customer, DefinitionSet, Objection, Run, RunCount
+from segmentation.queries import newest_published_run, run_answering, segment_members, withdrawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,7 @@ def program_document(key: str, *, as_of: datetime | None) -> dict[str, Any]:
     run = run_answering(as_of)
     program = _program(run, key)
     zone = ZoneInfo(program.timezone)
+    erased = withdrawn().erased
     members = [
         {
             "customer_id": row["external_id"],
@@ -121,6 +122,7 @@ def program_document(key: str, *, as_of: datetime | None) -> dict[str, Any]:
             "until": _local(row["until"], zone),
         }
         for row in read_memberships(run, program=key)
+        if row["ordinal"] not in erased
     ]
     members.sort(key=lambda member: str(member["customer_id"]))
     return {"program": key, **_answer(run), "members": members}
@@ -130,14 +132,16 @@ def profile_document(external_id: str) -> dict[str, Any]:
     """The portrait of one customer at the newest published run."""
     run = run_answering()
     catalog, programs = load_definition_set(_definitions(run))
+    # The row first: the files of a run may still know somebody who was erased since.
+    if not Customer.objects.filter(external_id=external_id, erased_at=None).exists():
+        raise NotFoundError(f"There is no customer {external_id}.")
     snapshot = read_customer(run, external_id, catalog)
     if snapshot is None:
-        known = Customer.objects.filter(external_id=external_id).exists()
         raise NotFoundError(
             f"Customer {external_id} was recorded after the last run; run recompute."
-            if known
-            else f"There is no customer {external_id}."
         )
+    # An objection counts at once, not only from the next run on.
+    objects = Objection.objects.filter(customer__external_id=external_id).exists()
     zones = {program.key: ZoneInfo(program.timezone) for program in programs}
     held = read_memberships(run, external_id=external_id)
     return {
@@ -155,7 +159,11 @@ def profile_document(external_id: str) -> dict[str, Any]:
             }
             for row in sorted(held, key=lambda row: str(row["program"]))
         ],
-        "segments": sorted(key for key, member in snapshot.segments.items() if member),
+        "segments": sorted(
+            key
+            for key, member in snapshot.segments.items()
+            if member and not (objects and catalog.segments[key].visibility == "hidden")
+        ),
     }
 
 

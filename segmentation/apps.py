@@ -8,3 +8,7 @@ class SegmentationConfig(AppConfig):
     name = "segmentation"
     verbose_name = _("Tags & segments")
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register what jobs of this app can do."""
+        from . import jobs as jobs

@@ -65,10 +65,12 @@ def _end_session() -> None:
 
 os.environ["VAR_DIR"] = str(SESSION_DIR / "var")
 os.environ["TIERWISE_TESTING"] = "1"
-for _name in ("TIME_ZONE", "BASE_CURRENCY", "CLOCK_START", "PORT", "ENGINE_URL", "HTTPS"):
+for _name in ("TIME_ZONE", "BASE_CURRENCY", "CLOCK_START", "PORT", "ENGINE_URL", "HTTPS",
+              "SECOND_FACTOR"):  # fmt: skip
     os.environ.pop(_name, None)
 
 from config.settings import *  # noqa: E402, F403
 
+SECOND_FACTOR = "optional"  # its own tests require it
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"

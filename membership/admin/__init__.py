@@ -1,5 +1,13 @@
 """The admin of what we promise to customers; each module registers its pages."""
 
-from . import memberships, programs, runs
+from . import builder, customer_page, histories, memberships, programs, runs, transitions
 
-__all__ = ["memberships", "programs", "runs"]
+__all__ = [
+    "builder",
+    "customer_page",
+    "histories",
+    "memberships",
+    "programs",
+    "runs",
+    "transitions",
+]

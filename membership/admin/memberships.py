@@ -1,54 +1,73 @@
-"""Pages of memberships and transitions, and their part of a customer's page. Read-only."""
+"""Pages of memberships: who holds which tier until when, why, and what is missing to the next."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
-from django.apps import apps
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_GET
 
-from membership.models import Membership, Program, Transition
+from config import clock
+from membership.models import Membership, Transition
+from membership.services.missing_to_next import missing_to_next
 from segmentation.admin import shown
 from segmentation.admin.base import EMPTY, ExactSearchAdmin
-from segmentation.admin.customer_panels import add_customer_panels
-from segmentation.admin.facts import customer_id_of, customer_link
-from segmentation.admin.history import HistoryAdmin
+from segmentation.admin.exports import ExportButtonMixin
+from segmentation.admin.facts import customer_link
 from segmentation.models import Customer, Metric
+from segmentation.permissions import of_visible_customers
+from segmentation.queries.customers import find_customers
 
 from . import wording
+from .filters import GraceFilter, ProgramFilter, TierFilter, UntilFilter
+from .links import days_ahead
+from .quick_choices import QuickChoice, quick_choices
 
 _LATEST = 20
+_AHEAD = (30, 60, 90)
 
 
-class ProgramFilter(admin.SimpleListFilter):
-    """Filters by program, with its name in the language of the request."""
-
-    title = _("program")
-    parameter_name = "program"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(str(row.pk), shown.label(row)) for row in Program.objects.defer("document")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        value = self.value()
-        return queryset.filter(program_id=value) if value and value.isdecimal() else queryset
-
-
-class MembershipPage(ExactSearchAdmin):
-    """What memberships and transitions share."""
+class MembershipPage(ExportButtonMixin, ExactSearchAdmin):
+    """What memberships and transitions share: rows of customers whom the reader may know of."""
 
     search_fields = ("customer",)
-    search_help_text = _("A customer's whole ID")
+    search_help_text = _(
+        "The beginning of a customer's ID or name, a whole phone number or its last four digits"
+    )
+    list_filter_submit = True
+    list_before_template = "admin/memberships/quick_choices.html"
+    extra_parameters: ClassVar[frozenset[str]]
 
     def heading(self, row: Any) -> str:
         return f"{row.customer.external_id} · {shown.label(row.program)}"
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request)
+        return of_visible_customers(rows, user=request.user)
+
     def find(self, rows: QuerySet[Any], *, term: str) -> QuerySet[Any]:
-        return rows.filter(customer_id=customer_id_of(term))
+        found = find_customers(Customer.objects.filter(erased_at=None), term=term)
+        return rows.filter(customer__in=found.values("pk"))
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        return lookup in self.extra_parameters or super().lookup_allowed(lookup, value, request)
+
+    def choices(self, request: HttpRequest) -> Sequence[QuickChoice]:
+        """The selections that are asked for every day."""
+        return ()
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        choices = self.choices(request)
+        return super().changelist_view(request, {**(extra_context or {}), "quick": choices})
 
     @admin.display(description=_("program"))
     def shown_program(self, row: Any) -> str:
@@ -77,22 +96,96 @@ class MembershipPage(ExactSearchAdmin):
 
 @admin.register(Membership)
 class MembershipAdmin(MembershipPage):
+    """Memberships as they are now; the page of one says why and what comes next."""
+
+    time: ClassVar[str] = "until"
+    export_source = "memberships"
+    extra_parameters = frozenset({"until_from", "until_to"})
     list_display = (
         "serial", "shown_customer", "shown_program", "shown_tier", "shown_since", "shown_until",
         "shown_grace",
     )  # fmt: skip
-    list_filter = (ProgramFilter, "until")
-    fields = (
-        ("shown_customer", "shown_program"),
-        ("shown_tier", "rank"),
-        ("shown_since", "shown_until", "shown_grace"),
-        "shown_run",
-    )
+    list_filter = (ProgramFilter, TierFilter, UntilFilter, GraceFilter)
+    nothing_yet = _("Nobody holds a tier yet. Memberships come from runs.")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request).select_related("program", "customer")
         rows = rows.defer("program__document").annotate(tier_name=wording.tier_label("tier"))
         return rows
+
+    def choices(self, request: HttpRequest) -> Sequence[QuickChoice]:
+        now = clock.now()
+        ahead = {days: days_ahead(now, days) for days in _AHEAD}
+        ways: list[tuple[Any, dict[str, str]]] = [
+            (
+                gettext("Term ends within %(days)s days") % {"days": days},
+                {"until_from": first.isoformat(), "until_to": last.isoformat()},
+            )
+            for days, (first, last) in ahead.items()
+        ]
+        ways.append((gettext("In grace"), {"grace_until__isnull": "False"}))
+        return quick_choices(request, ways)
+
+    def get_urls(self) -> list[URLPattern]:
+        gap = self.admin_site.admin_view(require_GET(self.gap_view))
+        return [
+            path("<int:pk>/gap/", gap, name="membership_membership_gap"),
+            *super().get_urls(),
+        ]
+
+    def _visible(self, request: HttpRequest, pk: str) -> Any:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        row = self.get_object(request, pk)
+        if row is None:
+            raise Http404
+        return row
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        row = self._visible(request, object_id)
+        user = request.user
+        may_open = user.has_perm("segmentation.view_customer")
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": row,
+            "title": self.heading(row),
+            "heading": self.heading(row),
+            "facts": self._facts(row, may_see_runs=user.has_perm("segmentation.view_run")),
+            "transitions": decisions_table(row)
+            if user.has_perm("membership.view_transition")
+            else None,
+            "gap_url": reverse("admin:membership_membership_gap", args=[row.pk]),
+            "explain_url": _explain_url(row) if may_open else "",
+            "history_url": reverse("admin:membership_membership_history", args=[row.pk]),
+        }
+        return TemplateResponse(request, "admin/memberships/page.html", context)
+
+    def _facts(self, row: Any, *, may_see_runs: bool) -> list[tuple[Any, Any]]:
+        return [
+            (_("Customer"), customer_link(row.customer)),
+            (_("Program"), shown.label(row.program)),
+            (_("Tier"), self.shown_tier(row)),
+            (_("Since"), self.shown_since(row)),
+            (_("Until"), self.shown_until(row)),
+            (_("Grace until"), self.shown_grace(row)),
+            (_("Decided by run"), self.shown_run(row) if may_see_runs else row.run_id),
+        ]
+
+    def gap_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """What is missing to the next tier, read from the newest run's files: asked for apart."""
+        row = self._visible(request, str(pk))
+        found = missing_to_next(row)
+        labels = metric_labels()
+        gaps = found.gaps and [(labels.get(gap.metric, gap.metric), gap) for gap in found.gaps]
+        context = {"is_known": found.is_known, "gaps": gaps}
+        return TemplateResponse(request, "admin/memberships/gap.html", context)
 
     @admin.display(description=_("tier"))
     def shown_tier(self, row: Any) -> str:
@@ -103,64 +196,9 @@ class MembershipAdmin(MembershipPage):
         return _("for good") if row.until is None else shown.instant(row.until)
 
 
-@admin.register(Transition)
-class TransitionAdmin(MembershipPage):
-    list_display = (
-        "serial", "shown_at", "shown_customer", "shown_program", "shown_kind", "moved",
-        "shown_reasons",
-    )  # fmt: skip
-    list_filter = (ProgramFilter, "kind", "at")
-    fieldsets = (
-        (
-            None,
-            {
-                "fields": (
-                    ("shown_customer", "shown_program"),
-                    ("shown_kind", "moved"),
-                    ("shown_at", "shown_run", "shown_version"),
-                    ("shown_since", "shown_until", "shown_grace"),
-                )
-            },
-        ),
-        (_("Why"), {"fields": ("shown_reasons", "shown_values")}),
-    )
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows: QuerySet[Any] = super().get_queryset(request)
-        rows = rows.select_related("program", "customer", "version")
-        rows = rows.defer("program__document", "version__document").annotate(
-            from_name=wording.tier_label("from_tier"), to_name=wording.tier_label("to_tier")
-        )
-        return rows
-
-    @admin.display(description=_("as of"))
-    def shown_at(self, row: Transition) -> str:
-        return shown.instant(row.at)
-
-    @admin.display(description=_("decision"))
-    def shown_kind(self, row: Transition) -> SafeString:
-        return wording.kind_badge(row)
-
-    @admin.display(description=_("from → to"))
-    def moved(self, row: Any) -> str:
-        return moved_words(row)
-
-    @admin.display(description=_("version"))
-    def shown_version(self, row: Transition) -> str:
-        return str(row.version.number)
-
-    @admin.display(description=_("reasons"))
-    def shown_reasons(self, row: Transition) -> str:
-        return wording.reason_words(row.reasons) or EMPTY
-
-    @admin.display(description=_("values that decided"))
-    def shown_values(self, row: Transition) -> str:
-        words = shown.once(
-            row,
-            "_values_words",
-            lambda: wording.values_words(row.values, labels=metric_labels()),
-        )
-        return words or EMPTY
+def _explain_url(row: Any) -> str:
+    address = reverse("admin:segmentation_customer_explain", args=[row.customer_id])
+    return f"{address}?subject=tier:{row.program.key}"
 
 
 def moved_words(row: Any) -> str:
@@ -174,88 +212,29 @@ def metric_labels() -> dict[str, str]:
     return {row.key: shown.label(row) for row in Metric.objects.defer("document")}
 
 
-@add_customer_panels
-def membership_panels(customer: Customer, *, user: Any) -> tuple[shown.Table, ...]:
-    """A customer's memberships and latest transitions, as far as the user may see them."""
-    tables = []
-    if user.has_perm("membership.view_membership"):
-        tables.append(_memberships(customer))
-    if user.has_perm("membership.view_transition"):
-        tables.append(_transitions(customer))
-    return tuple(tables)
-
-
-def _memberships(customer: Customer) -> shown.Table:
-    held = (
-        Membership.objects.filter(customer=customer)
-        .select_related("program")
-        .defer("program__document")
-        .annotate(tier_name=wording.tier_label("tier"))
-        .order_by("program__key")
-    )
-    rows = [
-        (
-            shown.label(row.program),
-            row.tier_name or row.tier,
-            shown.instant(row.since),
-            _("for good") if row.until is None else shown.instant(row.until),
-            shown.instant(row.grace_until),
-        )
-        for row in held
-    ]
-    headers = (_("program"), _("tier"), _("since"), _("until"), _("grace until"))
-    return shown.Table(
-        _("Memberships"), headers, rows, empty=_("This customer holds no tier in any program.")
-    )
-
-
-def _transitions(customer: Customer) -> shown.Table:
-    labels = metric_labels()
+def decisions_table(membership: Membership) -> shown.Table:
+    """The latest decisions about one membership, each with its reasons and the values it had."""
     latest = (
-        Transition.objects.filter(customer=customer)
-        .select_related("program")
-        .defer("program__document")
+        Transition.objects.filter(customer=membership.customer_id, program=membership.program_id)
         .annotate(from_name=wording.tier_label("from_tier"), to_name=wording.tier_label("to_tier"))
         .order_by("-pk")[:_LATEST]
     )
+    labels = metric_labels()
     rows = [
         (
-            shown.instant(row.at),
-            shown.label(row.program),
+            shown.link("membership_transition_change", args=[row.pk], text=shown.instant(row.at)),
             wording.kind_badge(row),
             moved_words(row),
             wording.reason_words(row.reasons),
             wording.values_words(row.values, labels=labels),
+            shown.instant(row.until),
         )
         for row in latest
     ]
     headers = (
-        _("as of"), _("program"), _("decision"), _("from → to"), _("reasons"),
-        _("values that decided"),
+        _("as of"), _("decision"), _("from → to"), _("reasons"), _("values that decided"),
+        _("until"),
     )  # fmt: skip
     return shown.Table(
-        _("Transitions"), headers, rows, empty=_("No run has moved this customer yet.")
+        _("How it came about"), headers, rows, empty=_("No run has moved this customer yet.")
     )
-
-
-class MembershipHistoryAdmin(HistoryAdmin):
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = super().get_queryset(request).select_related("pgh_context", "program", "customer")
-        return rows.defer("program__document")
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return [
-            ("shown_at", "act"),
-            ("who", "why"),
-            "what",
-            "rank",
-            ("since", "until", "grace_until"),
-        ]
-
-    @admin.display(description=_("what"))
-    def what(self, event: Any) -> str:
-        return f"{event.customer} · {shown.label(event.program)}: {event.tier}"
-
-
-admin.site.register(apps.get_model("membership", "MembershipEvent"), MembershipHistoryAdmin)
-admin.site.register(apps.get_model("membership", "ProgramEvent"), HistoryAdmin)

@@ -1,200 +1,156 @@
-"""Pages of programs, their versions and tiers. Read-only: programs change by `manage.py apply`."""
+"""Pages of programs: their tiers and rules, who is in them, and what the last run moved."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.contrib import admin
-from django.db.models import Count, QuerySet
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.utils.safestring import SafeString
+from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_GET
 
-from membership.models import Program, ProgramVersion, Tier
+from config import clock
+from membership.models import Program, ProgramVersion
+from membership.services.program_versions import version_in_force
+from membership.services.tier_figures import TierSize, in_grace, tier_sizes
 from segmentation.admin import shown
-from segmentation.admin.base import EMPTY, ReadOnlyAdmin
-from segmentation.admin.definitions import DefinitionAdmin, as_of_note
-from segmentation.admin.documents import as_yaml
-from segmentation.admin.wording import names, rule_html, term_words
-from segmentation.models import RunCount
+from segmentation.admin.base import EMPTY
+from segmentation.admin.definition_pages import DefinitionPageAdmin
+from segmentation.admin.exports import export_url
+from segmentation.models import Run
 from segmentation.queries import newest_published_run
 
-from . import wording
+from . import program_panels
+from .links import memberships_url
+from .program_versions import lifecycle_facts, sentences
+from .program_versions import tier_table as tier_table
+from .wording import bounded_words, count_link
 
 
 @admin.register(Program)
-class ProgramAdmin(DefinitionAdmin):
-    list_display = ("name", "key", "timezone", "version_count", "updated_at")
+class ProgramAdmin(DefinitionPageAdmin):
+    """Programs with their members; one's page in two parts, the program now and its versions."""
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        identity = (("label_en", "label_zh_hans"), ("key", "timezone"), ("updated_at",))
-        return (
-            (None, {"fields": identity}),
-            (_("Definition"), {"fields": ("shown_document",)}),
-        )
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        programs: QuerySet[Any] = super().get_queryset(request)
-        programs = programs.annotate(shown_versions=Count("versions"))
-        return programs
-
-    @admin.display(description=_("versions"))
-    def version_count(self, program: Any) -> str:
-        return shown.count(program.shown_versions)
-
-    def panels(self, definition: Any, *, request: HttpRequest) -> tuple[shown.Table, ...]:
-        return (_members(definition), *_versions(definition, user=request.user))
-
-
-def _members(program: Program) -> shown.Table:
-    run = newest_published_run()
-    sizes = RunCount.objects.filter(run=run, kind=RunCount.Kind.TIER, key=program.key)
-    size_of = dict(sizes.values_list("value", "size"))
-    newest = program.versions.order_by("-number").first()
-    tiers = newest.tiers.all() if newest else ()
-    rows = [(tier.rank, shown.label(tier), shown.count(size_of.get(tier.key))) for tier in tiers]
-    return shown.Table(
-        _("Members per tier"),
-        (_("rank"), _("tier"), _("members")),
-        rows,
-        note=as_of_note(run),
-        empty=_("This program has no version yet."),
-        numeric=frozenset({0, 2}),
+    kind = "program"
+    page_template = "admin/programs/page.html"
+    list_display = (
+        "star", "name", "key", "members", "version_shown", "effective", "folder", "owner",
+        "changed",
+    )  # fmt: skip
+    nothing_yet = _(
+        "A program promises tiers for what members reach, such as gold for spending 10,000 in a "
+        "year. Make one from nothing, from a template or from a definitions document."
     )
 
+    def complete(self, rows: list[Any], *, request: HttpRequest) -> None:
+        run = newest_published_run()
+        sizes: dict[str, int] = {}
+        for each in tier_sizes(request.user, run=run) if run else ():
+            sizes[each.program] = sizes.get(each.program, 0) + each.size
+        now = clock.now()
+        for row in rows:
+            row.shown_members = sizes.get(row.key)
+            row.in_force = version_in_force(row, now=now)
 
-def _versions(program: Program, *, user: Any) -> tuple[shown.Table, ...]:
-    if not user.has_perm("membership.view_programversion"):
+    def get_urls(self) -> list[URLPattern]:
+        versions = self.admin_site.admin_view(require_GET(self.versions_view))
+        return [
+            path("<int:pk>/versions/", versions, name="membership_program_versions"),
+            *super().get_urls(),
+        ]
+
+    def tabs(self, row: Any, *, request: HttpRequest) -> Iterable[tuple[Any, str]]:
+        if request.user.has_perm("membership.view_programversion"):
+            yield _("Versions"), reverse("admin:membership_program_versions", args=[row.pk])
+
+    def facts(
+        self, row: Any, *, request: HttpRequest, run: Run | None
+    ) -> Iterable[tuple[Any, Any]]:
+        sizes = _sizes(row, user=request.user, run=run)
+        grace = in_grace(request.user, program=row)
+        version = _version(row)
+        yield (
+            _("Number of members"),
+            shown.count(sum(each.size for each in sizes)) if sizes else EMPTY,
+        )
+        yield (
+            _("In grace"),
+            count_link(
+                bounded_words(grace.count, grace.is_more),
+                memberships_url(program=row.key, in_grace=True) if grace.count else "",
+            ),
+        )
+        yield _("Version in force"), version.number if version else EMPTY
+        yield _("Effective from"), version.effective_from.isoformat() if version else EMPTY
+        yield _("Time zone"), row.timezone
+        yield _("As of"), shown.instant(run.as_of if run else None)
+
+    def context(self, row: Any, *, request: HttpRequest) -> dict[str, Any]:
+        user, run, now = request.user, newest_published_run(), clock.now()
+        version = _version(row)
+        given = {
+            **self.definition_context(row, request=request),
+            "version": version,
+            "export_url": export_url("memberships", user=user, parameters={"program": row.key}),
+            "members_url": memberships_url(program=row.key)
+            if user.has_perm("membership.view_membership")
+            else "",
+        }
+        if version is None:
+            return given
+        tiers = program_panels.Tiers(row, version)
+        zone = ZoneInfo(settings.TIME_ZONE)
+        given |= {
+            "lifecycle": lifecycle_facts(version.document),
+            "sentences": sentences(version, tiers=tiers.rows, known=tiers.known),
+            "tiers": program_panels.tiers_panel(
+                tiers,
+                user=user,
+                sizes={each.tier: each for each in _sizes(row, user=user, run=run)},
+                as_of=run.as_of if run else None,
+                now=now,
+            ),
+            "charts": [program_panels.members_chart(tiers, user=user)],
+        }
+        if run is not None and user.has_perm("membership.view_transition"):
+            given["moves"] = program_panels.moves_panels(tiers, user=user, run=run)
+        if user.has_perm("membership.view_membership"):
+            given["expiring"] = program_panels.expiring_panel(tiers, user=user, now=now, zone=zone)
+        return given
+
+    def versions_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Every version with its tiers and rules, the newest first."""
+        row = self.seen(request, pk)
+        if not request.user.has_perm("membership.view_programversion"):
+            raise PermissionDenied
+        versions = program_panels.versions_panel(row, now=clock.now())
+        return self.page(request, row, "admin/programs/versions.html", {"versions": versions})
+
+    @admin.display(description=_("members"))
+    def members(self, row: Any) -> str:
+        return shown.count(row.shown_members)
+
+    @admin.display(description=_("version in force"))
+    def version_shown(self, row: Any) -> Any:
+        return row.in_force.number if row.in_force else EMPTY
+
+    @admin.display(description=_("effective from"))
+    def effective(self, row: Any) -> str:
+        return row.in_force.effective_from.isoformat() if row.in_force else EMPTY
+
+
+def _version(row: Program) -> ProgramVersion | None:
+    """The version in force now, read once a page."""
+    return shown.once(row, "_in_force", lambda: version_in_force(row, now=clock.now()))
+
+
+def _sizes(row: Program, *, user: Any, run: Run | None) -> tuple[TierSize, ...]:
+    """Members of each tier as this person may count them, read once a page."""
+    if run is None:
         return ()
-    rows = [
-        (
-            shown.link("membership_programversion_change", args=[version.pk], text=version.number),
-            version.effective_from.isoformat(),
-            version.actor,
-            shown.instant(version.published_at),
-        )
-        for version in program.versions.order_by("-number")
-    ]
-    headers = (_("version"), _("effective from"), _("by"), _("published at"))
-    return (shown.Table(_("Versions"), headers, rows, empty=_("This program has no version yet.")),)
-
-
-@admin.register(ProgramVersion)
-class ProgramVersionAdmin(ReadOnlyAdmin):
-    list_display = ("shown_program", "number", "effective_from", "actor", "published_at")
-    list_display_links = ("shown_program", "number")
-    list_select_related = ("program",)
-    ordering = ("program__key", "-number")
-    change_form_before_template = "admin/changed_by_apply.html"
-    change_form_outer_after_template = "admin/panels.html"
-    fieldsets = (
-        (
-            None,
-            {
-                "fields": (
-                    ("shown_program", "number", "effective_from"),
-                    ("actor", "published_at"),
-                )
-            },
-        ),
-        (
-            _("In words"),
-            {
-                "fields": (
-                    ("period", "upgrade"),
-                    ("keep_for", "grace"),
-                    ("downgrade",),
-                )
-            },
-        ),
-        (_("Definition"), {"fields": ("shown_document",)}),
-    )
-
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        version = self.get_object(request, object_id or "")
-        panels = (tier_table(version),) if version else ()
-        return super().changeform_view(
-            request, object_id, form_url, {**(extra_context or {}), "panels": panels}
-        )
-
-    @admin.display(description=_("program"), ordering="program__key")
-    def shown_program(self, version: ProgramVersion) -> str:
-        return shown.label(version.program)
-
-    @admin.display(description=_("qualification"))
-    def period(self, version: ProgramVersion) -> Any:
-        period = (version.document.get("qualification") or {}).get("period", "rolling")
-        return wording.PERIODS.get(period, period)
-
-    @admin.display(description=_("upgrade"))
-    def upgrade(self, version: ProgramVersion) -> Any:
-        upgrade = version.document.get("upgrade", "immediate")
-        return wording.UPGRADES.get(upgrade, upgrade)
-
-    @admin.display(description=_("a tier is kept for"))
-    def keep_for(self, version: ProgramVersion) -> str:
-        return term_words(version.document.get("keep_for"))
-
-    @admin.display(description=_("grace period"))
-    def grace(self, version: ProgramVersion) -> Any:
-        grace = version.document.get("grace")
-        return term_words(grace) if grace else _("none")
-
-    @admin.display(description=_("downgrade"))
-    def downgrade(self, version: ProgramVersion) -> Any:
-        downgrade = version.document.get("downgrade", "one_level")
-        return wording.DOWNGRADES.get(downgrade, downgrade)
-
-    @admin.display(description="YAML")
-    def shown_document(self, version: ProgramVersion) -> SafeString:
-        return shown.code_block(as_yaml(version.document))
-
-
-def tier_table(version: ProgramVersion) -> shown.Table:
-    """The tiers of a version, highest first, each with its rule in words."""
-    known = names()
-    rules = {tier["key"]: tier.get("rule") for tier in version.document.get("tiers") or ()}
-    rows = [
-        (tier.rank, shown.label(tier), tier.key, rule_html(rules.get(tier.key), known=known))
-        for tier in version.tiers.order_by("-rank")
-    ]
-    return shown.Table(_("Tiers and rules"), (_("rank"), _("tier"), _("key"), _("threshold")), rows)
-
-
-@admin.register(Tier)
-class TierAdmin(ReadOnlyAdmin):
-    list_display = ("shown_name", "key", "rank", "shown_program", "shown_version")
-    list_display_links = ("shown_name",)
-    list_select_related = ("version__program",)
-    ordering = ("version__program__key", "-version__number", "-rank")
-    fields = (
-        ("label_en", "label_zh_hans"),
-        ("key", "rank"),
-        ("shown_program", "shown_version"),
-        "rule",
-    )
-
-    @admin.display(description=_("name"))
-    def shown_name(self, tier: Tier) -> str:
-        return shown.label(tier)
-
-    @admin.display(description=_("program"))
-    def shown_program(self, tier: Tier) -> str:
-        return shown.label(tier.version.program)
-
-    @admin.display(description=_("version"))
-    def shown_version(self, tier: Tier) -> str:
-        return str(tier.version.number)
-
-    @admin.display(description=_("threshold"))
-    def rule(self, tier: Tier) -> SafeString | str:
-        rules = {each["key"]: each.get("rule") for each in tier.version.document.get("tiers") or ()}
-        if tier.key not in rules:
-            return EMPTY
-        return shown.once(tier, "_rule", lambda: rule_html(rules[tier.key], known=names()))
+    return shown.once(row, "_sizes", lambda: tier_sizes(user, run=run, program=row.key))

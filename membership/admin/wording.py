@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import CharField, OuterRef, Subquery
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from membership.models import Tier, Transition
+from membership.services.reason_words import reason_words as reason_words
 from segmentation.admin import shown
 
-REASONS = {
-    "qualifies": _("qualifies for this tier"),
-    "qualifies_higher": _("qualifies for a higher tier"),
-    "qualifies_lower": _("qualifies for a lower tier only"),
-    "qualifies_for_none": _("qualifies for no tier"),
-    "term_ended": _("the tier's term ended"),
-    "in_grace": _("within the grace period"),
-    "grace_ended": _("the grace period ended"),
-    "program_retired": _("the program has ended"),
-}
 KIND_COLOURS: dict[str, str] = {
     Transition.Kind.ENTRY: "success",
     Transition.Kind.UPGRADE: "success",
@@ -47,9 +40,25 @@ def kind_badge(transition: Transition) -> SafeString:
     return shown.badge(transition.get_kind_display(), colour=colour)
 
 
-def reason_words(codes: Iterable[str]) -> str:
-    """Reason codes in words, in the order in which they decided; an unknown code as it is."""
-    return ", ".join(str(REASONS.get(code, code)) for code in codes)
+def bounded_words(count: int, is_more: bool) -> str:
+    """A count, or that there are more than so many."""
+    number = shown.count(count)
+    return gettext("more than %(count)s") % {"count": number} if is_more else number
+
+
+def count_link(text: str, address: str) -> SafeString | str:
+    """A figure that leads to what it counts; without an address, the figure."""
+    if not address:
+        return text
+    return format_html('<a class="tw-link" href="{}">{}</a>', address, text)
+
+
+def meter(size: int, *, most: int) -> SafeString:
+    """A bar as long as the share of `size` in `most`; the figure stands beside it."""
+    width = 0 if most <= 0 else round(100 * size / most, 1)
+    return format_html(
+        '<span class="tw-meter" aria-hidden="true"><span style="width:{}%"></span></span>', width
+    )
 
 
 def values_words(values: Mapping[str, Any], *, labels: Mapping[str, str]) -> str:

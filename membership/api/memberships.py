@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from django.utils.translation import get_language
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
-from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from membership.services.member_view import MemberView, member_view
-from segmentation.api.schema import errors
+from membership.services.member_view import MemberView, views_of
+from segmentation.api.labels import label_text
+from segmentation.api.parameters import Parameters
+from segmentation.api.privacy import visible_customer
+from segmentation.api.schema import CUSTOMER_ID, LANGUAGE, errors
 from segmentation.api.views import ApiView
-from segmentation.domain.definitions import Label
 
 
 class Progress(serializers.Serializer[Any]):
@@ -41,6 +40,22 @@ class MembershipView(serializers.Serializer[Any]):
     rewards = serializers.ListField(child=serializers.DictField())
 
 
+_EXAMPLE = {
+    "program": "gold",
+    "label": "Gold Club",
+    "tier": "silver",
+    "tier_label": "Silver",
+    "since": "2017-07-01T02:00:00+08:00",
+    "until": "2018-07-01T00:00:00+08:00",
+    "grace_until": None,
+    "progress": [
+        {"metric": "net_spend_365d", "need": "10000.00", "have": "7512.40", "missing": "2487.60"}
+    ],
+    "benefits": [],
+    "rewards": [],
+}
+
+
 class CustomerMemberships(ApiView):
     """Every program with the tier held, its dates in the program's zone and the way up.
 
@@ -51,23 +66,22 @@ class CustomerMemberships(ApiView):
 
     @extend_schema(
         operation_id="customer_memberships",
-        parameters=[OpenApiParameter("customer_id", OpenApiTypes.STR, OpenApiParameter.PATH)],
-        responses={200: MembershipView(many=True), **errors(404)},
+        parameters=[CUSTOMER_ID, LANGUAGE],
+        responses={200: MembershipView(many=True), **errors(404, 422)},
+        examples=[OpenApiExample("memberships", value=_EXAMPLE, response_only=True)],
     )
     def get(self, request: Request, customer_id: str) -> Response:
-        # No stored text holds a NUL, and PostgreSQL refuses to look for one.
-        views = None if "\x00" in customer_id else member_view(customer_id)
-        if views is None:
-            raise NotFound
-        return Response([_document(view) for view in views])
+        customer = visible_customer(request, customer_id)
+        Parameters(request, known=()).check()
+        return Response([_document(view) for view in views_of(customer)])
 
 
 def _document(view: MemberView) -> dict[str, Any]:
     return {
         "program": view.program,
-        "label": _text(view.label),
+        "label": label_text(view.label),
         "tier": view.tier,
-        "tier_label": None if view.tier_label is None else _text(view.tier_label),
+        "tier_label": None if view.tier_label is None else label_text(view.tier_label),
         "since": None if view.since is None else view.since.isoformat(),
         "until": None if view.until is None else view.until.isoformat(),
         "grace_until": None if view.grace_until is None else view.grace_until.isoformat(),
@@ -75,7 +89,3 @@ def _document(view: MemberView) -> dict[str, Any]:
         "benefits": [],
         "rewards": [],
     }
-
-
-def _text(label: Label) -> str:
-    return label.zh_hans if (get_language() or "").startswith("zh") else label.en

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from django.urls import path
 
+from .customers import OneCustomer
 from .memberships import CustomerMemberships
+from .programs import OneProgram, Programs
+from .runs import OneRun, Runs
+from .transitions import Transitions
 
 urlpatterns = [
-    # `path` and not `str`: an id is any text, a slash included.
+    # `path` and not `str`: an id is any text, a slash included. The longer addresses come first.
     path(
         "customers/<path:customer_id>/memberships",
         CustomerMemberships.as_view(),
         name="api-customer-memberships",
     ),
+    path("customers/<path:customer_id>", OneCustomer.as_view(), name="api-customer"),
+    path("programs", Programs.as_view(), name="api-programs"),
+    path("programs/<str:key>", OneProgram.as_view(), name="api-program"),
+    path("runs", Runs.as_view(), name="api-runs"),
+    path("runs/<int:run>", OneRun.as_view(), name="api-run"),
+    path("transitions", Transitions.as_view(), name="api-transitions"),
 ]

@@ -42,11 +42,15 @@ class StoredProgram:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """All living definitions as entries, and what is known of the retired ones."""
+    """All living definitions as entries, and what is known of the retired ones.
+
+    `lists` are the living customer lists: by key whether it is hidden.
+    """
 
     living: Mapping[Ref, Entry] = field(default_factory=dict)
     retired: frozenset[Ref] = frozenset()
     programs: Mapping[str, StoredProgram] = field(default_factory=dict)  # retired ones too
+    lists: Mapping[str, bool] = field(default_factory=dict)
 
     def older_versions(
         self, key: str, draft: ProgramDraft | None
@@ -93,7 +97,7 @@ def build_candidate(stored: Stored, patch: Mapping[Ref, Entry]) -> Candidate:
             tiers[ref.key] = tuple(
                 dict.fromkeys(tier.key for version in versions for tier in version.tiers)
             )
-    return Candidate(entries=entries, retired=retired, tiers=tiers)
+    return Candidate(entries=entries, retired=retired, tiers=tiers, lists=stored.lists)
 
 
 def judge(

@@ -112,7 +112,16 @@ class Membership(models.Model):
         constraints = [
             models.UniqueConstraint(name="membership_key", fields=["program", "customer"])
         ]
-        indexes = [models.Index(name="membership_until", fields=["program", "until"])]
+        indexes = [
+            models.Index(name="membership_until", fields=["program", "until"]),
+            # How many terms of a tier end soon: counted on the index alone.
+            models.Index(name="membership_tier_until", fields=["program", "tier", "until"]),
+            models.Index(
+                name="membership_grace",
+                fields=["program", "grace_until"],
+                condition=models.Q(grace_until__isnull=False),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.customer_id} {self.tier}"
@@ -165,6 +174,15 @@ class Transition(models.Model):
         indexes = [
             models.Index(name="transition_customer", fields=["customer", "-id"]),
             models.Index(name="transition_program_at", fields=["program", "-at", "-id"]),
+            models.Index(name="transition_at", fields=["-at", "-id"]),
+            # Who came to a tier in a month, also where few do.
+            models.Index(name="transition_to_tier", fields=["program", "to_tier", "-at", "-id"]),
+            # Who moved last, below any number of renewals.
+            models.Index(
+                name="transition_moved",
+                fields=["-id"],
+                condition=models.Q(kind__in=("entry", "upgrade", "downgrade", "exit")),
+            ),
         ]
         triggers = [
             pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete)

@@ -17,12 +17,13 @@ from membership.domain.documents import Located, Source, in_order, read_sources
 from segmentation.domain.dependencies import Ref
 from segmentation.domain.errors import NotAvailableError, Problem, TierwiseError
 from segmentation.domain.reading import Entry
+from segmentation.domain.reading.checks import Candidate
 from segmentation.services.definitions import lock_definitions
 
 from .definitions import project_zone
 from .stored_definitions import conflicts, publish, stored_definitions
 
-__all__ = ["Applied", "Source", "apply_document", "apply_documents"]
+__all__ = ["Applied", "Checked", "Source", "apply_document", "apply_documents", "check_documents"]
 
 KIND_ORDER = ("tag", "metric", "layering", "segment", "program")
 
@@ -45,6 +46,48 @@ class Applied:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Documents that may be applied: what is stored, what they say and what that comes to."""
+
+    stored: Stored
+    patch: Mapping[Ref, Entry]
+    candidate: Candidate
+    created: tuple[Ref, ...]
+    changed: tuple[Ref, ...]
+    unchanged: tuple[Ref, ...]
+    warnings: tuple[Problem, ...]
+
+
+def check_documents(sources: Sequence[Source], *, stored: Stored | None = None) -> Checked:
+    """Read documents and check them against everything stored, with all problems at once.
+
+    Runs inside the caller's transaction and definitions lock. `stored` None: what is stored now.
+    Raises like `apply_documents`.
+    """
+    zone = project_zone()
+    reading = read_sources(sources, project_zone=zone)
+    patch = reading.patch
+    if stored is None:
+        stored = stored_definitions()
+    candidate = build_candidate(stored, patch)
+    problems = [*reading.problems]
+    problems += judge(candidate, stored=stored, patch=patch, project_zone=zone)
+    problems += conflicts(stored, patch)
+    if problems:
+        raise _error(problems, sources)
+    created, changed, unchanged = _sorted_out(stored, patch)
+    return Checked(
+        stored=stored,
+        patch=patch,
+        candidate=candidate,
+        created=tuple(created),
+        changed=tuple(changed),
+        unchanged=tuple(unchanged),
+        warnings=in_order([*reading.warnings, *warnings_of(candidate, patch)], sources),
+    )
+
+
 def apply_documents(
     sources: Sequence[Source], *, actor: str, reason: str, now: datetime, dry_run: bool = False
 ) -> Applied:
@@ -55,27 +98,17 @@ def apply_documents(
     Raises TierwiseError with every problem found, NotAvailableError when all of them belong to a
     later release.
     """
-    zone = project_zone()
-    reading = read_sources(sources, project_zone=zone)
-    patch = reading.patch
     with transaction.atomic(), pghistory.context(actor=actor, reason=reason):
         lock_definitions(exclusive=True)
-        stored = stored_definitions()
-        candidate = build_candidate(stored, patch)
-        problems = [*reading.problems]
-        problems += judge(candidate, stored=stored, patch=patch, project_zone=zone)
-        problems += conflicts(stored, patch)
-        if problems:
-            raise _error(problems, sources)
-        created, changed, unchanged = _sorted_out(stored, patch)
+        found = check_documents(sources)
         if not dry_run:
-            publish(stored, [patch[ref] for ref in (*created, *changed)], actor=actor, now=now)
-    warnings = [*reading.warnings, *warnings_of(candidate, patch)]
+            entries = [found.patch[ref] for ref in (*found.created, *found.changed)]
+            publish(found.stored, entries, actor=actor, now=now)
     return Applied(
-        created=tuple(map(str, created)),
-        changed=tuple(map(str, changed)),
-        unchanged=tuple(map(str, unchanged)),
-        warnings=in_order(warnings, sources),
+        created=tuple(map(str, found.created)),
+        changed=tuple(map(str, found.changed)),
+        unchanged=tuple(map(str, found.unchanged)),
+        warnings=found.warnings,
     )
 
 

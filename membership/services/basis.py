@@ -20,6 +20,7 @@ from segmentation.domain.definitions import Catalog
 from segmentation.engine.compute import RunInputs
 from segmentation.engine.mirror import mirror_folder
 from segmentation.engine.plan import CompiledPlan, RankRules, compile_plan
+from segmentation.engine.plan.compiled import Override
 from segmentation.engine.results import run_folder
 from segmentation.models import DefinitionSet, MirrorManifest, Run
 
@@ -113,13 +114,7 @@ _plans: dict[tuple[object, ...], CompiledPlan] = {}
 
 def plan_for(used: DefinitionSet, basis: RunBasis) -> CompiledPlan:
     """The compiled plan, made once per definitions (and what manual rows touch) and process."""
-    rows = basis.overrides.to_pydict()
-    overrides = frozenset(
-        (segment, kind)
-        for segment, kind in zip(rows["segment"], rows["kind"], strict=True)
-        if kind != "objection" and segment in basis.catalog.segments
-    )
-    has_objections = "objection" in rows["kind"]
+    overrides, has_objections = touched_by(basis.overrides, basis.catalog)
     versions = tuple((program.key, version.number) for program, version in basis.programs)
     key = (used.digest, versions, overrides, has_objections)
     if key not in _plans:
@@ -139,6 +134,17 @@ def plan_for(used: DefinitionSet, basis: RunBasis) -> CompiledPlan:
             has_objections=has_objections,
         )
     return _plans[key]
+
+
+def touched_by(overrides: pa.Table, catalog: Catalog) -> tuple[frozenset[Override], bool]:
+    """Which segments have manual includes or excludes, and whether anybody objects."""
+    pairs = overrides.group_by(["segment", "kind"]).aggregate([]).to_pylist()
+    touched = frozenset(
+        (pair["segment"], pair["kind"])
+        for pair in pairs
+        if pair["kind"] in ("include", "exclude") and pair["segment"] in catalog.segments
+    )
+    return touched, any(pair["kind"] == "objection" for pair in pairs)
 
 
 def member_columns(duck: duckdb.DuckDBPyConnection, basis: RunBasis) -> str:

@@ -10,27 +10,38 @@ from datetime import date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.models import Group, User
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Count, F, Q
+from django.db.models.functions import Collate
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 from membership.services.definitions import definition_set
 from segmentation.domain.windows import add_term, local_midnight
-from segmentation.models import FactBatch, Run
+from segmentation.models import Customer, FactBatch, Run, StaffScope
 from segmentation.queries import newest_published_run
 
 FACT_FILES = (
     ("customers", "customers.csv"),
+    ("customers", "contacts.csv"),
     ("orders", "orders.csv.gz"),
     ("order_lines", "order_lines.parquet"),
 )
 _FIRST_MONTH, _MONTHS = date(2017, 3, 1), 11
 _ANSWERING = (Run.Status.PUBLISHED, Run.Status.HISTORICAL)
 _WAITING = (Run.Status.QUEUED, Run.Status.RUNNING)
-SUPPORT_GROUP = "Support agent"
-_SUPPORT_SEES = (
-    ("segmentation", "customer customertag order orderline refund event referral segment"),
-    ("membership", "program programversion tier membership transition"),
+# Who can try the demo: user name, the group of the role as the migration made it, what a person
+# reads. An empty group is the superuser.
+_CAST: tuple[tuple[str, str, Promise], ...] = (
+    ("operations", "Operations manager", _("Operations manager")),
+    ("reviewer", "Reviewer", _("Reviewer")),
+    ("analyst", "Analyst", _("Analyst")),
+    ("support", "Support agent", _("Support agent")),
+    (STORE_MANAGER := "store_manager", "Store manager", _("Store manager")),
+    ("auditor", "Auditor", _("Auditor")),
+    ("integration", "Integration", _("Integration engineer")),
+    ("admin", "", _("Administrator (superuser)")),
 )
 
 
@@ -87,56 +98,62 @@ def _is_behind(run: Run) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A demo account; the password is this instance's own and random."""
+    """A demo account, what its role is called, and the password: this instance's own, random."""
 
     name: str
+    role: str
     password: str
 
 
 def demo_logins(path: Path) -> tuple[Login, ...]:
-    """`operations` (may do everything) and `support` (sees customers, nothing hidden).
+    """One account for each role, in the role's group, and `admin`, a superuser.
 
-    The passwords are kept in `path`, mode 0600, one `name password` a line. An account whose
-    password was changed elsewhere gets a new one, because nobody could tell it any more.
+    `store_manager` sees only the customers whose home store is the busiest one. The passwords are
+    kept in `path`, mode 0600, one `name password` a line. An account whose password was changed
+    elsewhere gets a new one, because nobody could tell it any more. What a person changed in the
+    admin (rights, stores) stays. Raises Group.DoesNotExist if a role of the migrations is gone.
     """
     kept = _kept(path)
     with transaction.atomic():
-        logins = (_operations(kept), _support(kept))
+        logins = tuple(
+            _login(name, group=group, role=str(role), kept=kept) for name, group, role in _CAST
+        )
     if {login.name: login.password for login in logins} != kept:
         _keep(path, logins)
     return logins
 
 
-def _operations(kept: dict[str, str]) -> Login:
-    user, _ = User.objects.get_or_create(
-        username="operations",
-        defaults={"first_name": "Operations manager", "is_staff": True, "is_superuser": True},
+def busiest_store() -> str | None:
+    """The home store of most customers; of equals the first by code point. None without stores."""
+    stores = Customer.objects.filter(home_store__isnull=False).values("home_store")
+    row = stores.annotate(n=Count("pk")).order_by("-n", Collate("home_store", "C")).first()
+    return None if row is None else str(row["home_store"])
+
+
+def _login(name: str, *, group: str, role: str, kept: dict[str, str]) -> Login:
+    user, is_new = User.objects.get_or_create(
+        username=name,
+        defaults={
+            "first_name": group or "Administrator",
+            "is_staff": True,
+            "is_superuser": not group,
+        },
     )
-    return _with_password(user, kept)
+    if is_new and group:
+        user.groups.add(Group.objects.get(name=group))
+    if is_new and name == STORE_MANAGER:
+        store = busiest_store()
+        StaffScope.objects.create(user=user, home_stores=[] if store is None else [store])
+    return Login(name, role, _password(user, kept))
 
 
-def _support(kept: dict[str, str]) -> Login:
-    group, is_new = Group.objects.get_or_create(name=SUPPORT_GROUP)
-    if is_new:
-        for app, models in _SUPPORT_SEES:
-            names = [f"view_{model}" for model in models.split()]
-            group.permissions.add(
-                *Permission.objects.filter(content_type__app_label=app, codename__in=names)
-            )
-    user, _ = User.objects.get_or_create(
-        username="support", defaults={"first_name": "Support agent", "is_staff": True}
-    )
-    user.groups.add(group)
-    return _with_password(user, kept)
-
-
-def _with_password(user: User, kept: dict[str, str]) -> Login:
+def _password(user: User, kept: dict[str, str]) -> str:
     password = kept.get(user.username, "")
     if not password or not user.check_password(password):
         password = secrets.token_urlsafe(12)
         user.set_password(password)
         user.save(update_fields=["password"])
-    return Login(user.username, password)
+    return password
 
 
 def _kept(path: Path) -> dict[str, str]:

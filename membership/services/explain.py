@@ -1,13 +1,14 @@
 """Why a customer is in a segment or qualifies for a tier, derived anew from the facts of a run.
 
 Guarantee: the answer is the run's own: its as-of, watermark, definitions, cuts, manual rows,
-objections and the memberships it started from; whatever changed since does not matter.
+objections and the memberships it started from; whatever changed since does not matter, except an
+objection to personalised decisions, which counts at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fractions import Fraction
 from typing import Any
@@ -18,12 +19,13 @@ from membership.domain.programs import Program, ProgramVersion
 from membership.queries import load_definition_set, memberships_at, run_before
 from membership.services.sentences import Scene, TierTrace, segment_sentence, tier_sentence
 from membership.services.tier_changes import version_at
-from segmentation.domain.definitions import Catalog, Segment
+from segmentation.domain.definitions import Catalog, Label, Segment
+from segmentation.domain.dependencies import lists_used
 from segmentation.domain.errors import NotFoundError, TierwiseError
 from segmentation.domain.evaluate import Oracle, Setting
 from segmentation.domain.explain import document, trace
 from segmentation.domain.history import CustomerHistory, HeldTier
-from segmentation.models import Customer, Run
+from segmentation.models import Customer, CustomerList, Objection, Run
 from segmentation.services.history import load_histories, read_overrides
 from segmentation.services.overrides import pinned_overrides
 
@@ -113,13 +115,16 @@ def _case(
     zone: ZoneInfo,
     currency: str,
 ) -> _Case:
-    customer = Customer.objects.filter(external_id=external_id).first()
+    customer = Customer.objects.filter(external_id=external_id, erased_at=None).first()
     if customer is None:
         raise NotFoundError(f"There is no customer {external_id!r}.")
     try:
         overrides = read_overrides(pinned_overrides(run), ordinals=[customer.ordinal])
     except FileNotFoundError:
         overrides = None  # the run's files are gone: what people decided is read as it is now
+    # An objection counts at once, not only from the next run on.
+    if overrides is not None and Objection.objects.filter(customer=customer).exists():
+        overrides = replace(overrides, objecting=overrides.objecting | {customer.ordinal})
     histories = load_histories(
         [customer.pk], watermark=int(run.watermark or 0), overrides=overrides
     )
@@ -157,10 +162,18 @@ def _case(
         as_of=run.as_of,
         zone=zone,
         currency=currency,
+        lists=_list_labels(catalog),
     )
     history = histories[customer.pk]
     oracle = Oracle(history, setting=setting, tiers_before=held)
     return _Case(run, catalog, scene.programs, versions, history, oracle, scene)
+
+
+def _list_labels(catalog: Catalog) -> Mapping[str, Label]:
+    """What the lists that rules read are called now."""
+    used = lists_used(catalog)
+    rows = CustomerList.objects.filter(key__in=used).values_list("key", "label_en", "label_zh_hans")
+    return {key: Label(en, zh_hans) for key, en, zh_hans in rows} if used else {}
 
 
 def _held_before(

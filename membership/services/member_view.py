@@ -63,13 +63,42 @@ def member_view(external_id: str) -> tuple[MemberView, ...] | None:
 
     None when the customer is unknown. The number of queries does not grow with programs.
     """
-    customer = Customer.objects.filter(external_id=external_id).first()
-    if customer is None:
-        return None
+    customer = Customer.objects.filter(external_id=external_id, erased_at=None).first()
+    return None if customer is None else views_of(customer)
+
+
+def views_of(customer: Customer) -> tuple[MemberView, ...]:
+    """The same for a customer that was read already."""
     rows = tuple(ProgramRow.objects.filter(retired_at=None).order_by("key"))
     held = {each.program_id: each for each in Membership.objects.filter(customer=customer)}
     basis = _basis(customer) if rows else None
     return tuple(_view(row, held=held.get(row.pk), basis=basis) for row in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldMembership:
+    """A tier that is held now; times aware, in the program's zone, None: for good, no grace."""
+
+    program: str
+    tier: str
+    since: datetime
+    until: datetime | None
+    grace_until: datetime | None
+
+
+def held_memberships(customer: Customer) -> tuple[HeldMembership, ...]:
+    """What the customer holds now, by program; one query."""
+    rows = Membership.objects.filter(customer=customer).select_related("program")
+    return tuple(
+        HeldMembership(
+            program=row.program.key,
+            tier=row.tier,
+            since=row.since.astimezone(zone := ZoneInfo(row.program.timezone)),
+            until=_local(row.until, zone),
+            grace_until=_local(row.grace_until, zone),
+        )
+        for row in rows.order_by("program__key")
+    )
 
 
 def _basis(customer: Customer) -> _Basis | None:

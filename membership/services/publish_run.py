@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import pghistory
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 from django.db import connection, transaction
@@ -73,7 +74,8 @@ def publish(
         _store_segments(run, result.bitmaps)
         _store_counts(run, result)
         if status == Run.Status.PUBLISHED:
-            _apply_changes(run, result.changes)
+            with pghistory.context(actor=run.requested_by, run=run.pk):
+                _apply_changes(run, result.changes)
         settle_files()
         for name, value in result.fields.items():
             Run._meta.get_field(name)  # a misspelt column must not vanish
@@ -168,7 +170,7 @@ def _instant(name: str) -> str:
 
 _SOURCE = (
     "tier_changes c JOIN membership_program p ON p.key = c.program"
-    " JOIN segmentation_customer k ON k.ordinal = c.ordinal"
+    " JOIN segmentation_customer k ON k.ordinal = c.ordinal AND k.erased_at IS NULL"
 )
 _TIMES = ", ".join(_instant(name) for name in ("since", "until", "grace_until"))
 _STATEMENTS = (

@@ -17,11 +17,13 @@ from celery import current_app
 from django.db import transaction
 from kombu.exceptions import KombuError
 
+from membership.queries import load_definition_set
 from membership.services.basis import RunBasis, member_columns, plan_for, run_basis, run_inputs
 from membership.services.definitions import definition_set
 from membership.services.parity import check_parity
 from membership.services.publish_run import RunResult, publish, tier_counts
 from membership.services.tier_changes import TierRun, decide_tiers
+from segmentation.domain.dependencies import lists_used
 from segmentation.engine import mirror
 from segmentation.engine.backend import open_duckdb, refuse_other_engines
 from segmentation.engine.compute import RunInputs, compute
@@ -141,8 +143,13 @@ def _execute(run: Run, *, clock: Clock) -> None:
                 current.pk,
             )
             run.base_run = newest_published(run.as_of, inclusive=not is_historical)
+            lists = lists_used(load_definition_set(used)[0])
             basis = run_basis(
-                used, run.as_of, run.base_run, load_overrides(), watermark=manifest.generation
+                used,
+                run.as_of,
+                run.base_run,
+                load_overrides(lists),
+                watermark=manifest.generation,
             )
             plan = plan_for(used, basis)
         inputs = run_inputs(basis, manifest, watermark=manifest.generation, as_of=run.as_of)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -54,6 +54,7 @@ class Scene:
     as_of: datetime
     zone: ZoneInfo
     currency: str
+    lists: Mapping[str, Label] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,11 @@ def _reason(reason: Reason, scene: Scene, language: str) -> str:
     if leaf.kind == "segment":
         name = {"name": _label(scene.catalog.segments[leaf.key].label, language)}
         return (_("is in %(name)s") if leaf.verdict else _("is not in %(name)s")) % name
+    if leaf.kind == "list":
+        label = scene.lists.get(leaf.key)
+        name = {"name": leaf.key if label is None else _label(label, language)}
+        on, off = _("is on the list %(name)s"), _("is not on the list %(name)s")
+        return (on if leaf.verdict else off) % name
     need, contrary = _need(leaf, scene, language), None
     if not leaf.missing and not reason.wanted and leaf.cmp in _CONTRARY:
         contrary = _need(replace(leaf, cmp=_CONTRARY[leaf.cmp]), scene, language)

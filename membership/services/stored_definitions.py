@@ -20,6 +20,7 @@ from segmentation.domain.dependencies import Ref
 from segmentation.domain.errors import Problem
 from segmentation.domain.reading import Entry, read_stored
 from segmentation.domain.writing import Document, write_label
+from segmentation.models import CustomerList
 from segmentation.services.definitions import (
     MODELS,
     Change,
@@ -47,7 +48,8 @@ def stored_definitions() -> Stored:
             retired.add(Ref("program", key))
         else:
             living[Ref("program", key)] = stored.as_entry()
-    return Stored(living, frozenset(retired), programs)
+    lists = CustomerList.objects.filter(retired_at=None).values_list("key", "is_hidden")
+    return Stored(living, frozenset(retired), programs, dict(lists))
 
 
 def conflicts(stored: Stored, patch: Mapping[Ref, Entry]) -> tuple[tuple[int, Problem], ...]:

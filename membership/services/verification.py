@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from membership.services.basis import member_columns, plan_for, run_basis, run_inputs
@@ -18,10 +19,11 @@ from segmentation.domain.errors import NotFoundError, TierwiseError
 from segmentation.engine import mirror
 from segmentation.engine.backend import open_duckdb
 from segmentation.engine.compute import compute
+from segmentation.engine.cuts import Cuts
 from segmentation.engine.hashes import overall_hash
 from segmentation.engine.results import run_folder, write_hashes
 from segmentation.engine.stopwatch import Stopwatch
-from segmentation.models import Run
+from segmentation.models import Customer, PrivacyRequest, Run
 from segmentation.services.overrides import pinned_overrides
 
 
@@ -29,7 +31,8 @@ from segmentation.services.overrides import pinned_overrides
 class Verification:
     """Both hashes over the customers that remain; `erased` counts those that are gone.
 
-    `recorded_hash` is never that of a file that agrees but is not the one the run published.
+    Customers who had referred an erased one are compared by neither hash. `recorded_hash` is
+    never that of a file that agrees but is not the one the run published.
     """
 
     recorded_hash: str
@@ -66,23 +69,47 @@ def verify_run(run_id: int, *, now: datetime) -> Verification:
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         inputs = run_inputs(basis, manifest, watermark=run.watermark, as_of=run.as_of)
         duck = stack.enter_context(open_duckdb())
-        compute(duck, plan, inputs, Stopwatch())
+        compute(duck, plan, inputs, Stopwatch(), frozen=_frozen_cuts(run))
         tier_run = TierRun(plan, plan.catalog.metrics, run.as_of, inputs.currency)
         decide_tiers(duck, tier_run, basis.programs, basis.held)
         write_hashes(duck, plan, inputs.currency, scratch, member_columns(duck, basis))
         return _compare(recorded, scratch / "hashes.parquet", published=run.recorded_hash)
 
 
+def _frozen_cuts(run: Run) -> Cuts | None:
+    """The recorded cuts once somebody is erased: they were found among more customers than there
+    are now. While nobody is, they are derived again like everything else."""
+    if not Customer.objects.filter(erased_at__isnull=False).exists():
+        return None
+    return {
+        key: [(int(top), int(below)) for top, below in pairs] for key, pairs in run.cuts.items()
+    }
+
+
+def _referrers_of_erased() -> set[str]:
+    """Who brought somebody who is erased: the referral went too, so what a run found about it
+    can't be derived again."""
+    done = PrivacyRequest.objects.filter(kind=PrivacyRequest.Kind.ERASE)
+    found = done.values_list("details__referrers", flat=True)
+    ordinals = {ordinal for listed in found for ordinal in listed or ()}
+    names = Customer.objects.filter(ordinal__in=ordinals)
+    return set(names.values_list("external_id", flat=True))
+
+
 def _compare(recorded: Path, derived: Path, *, published: str) -> Verification:
     before = pq.read_table(recorded)
     after = pq.read_table(derived)
-    remaining = set(after["external_id"].to_pylist())
+    known = set(after["external_id"].to_pylist())
+    names = known - _referrers_of_erased()
     ids = before["external_id"].to_pylist()
-    hashes = np.asarray(before["hash"])
-    kept = [position for position, name in enumerate(ids) if name in remaining]
-    recorded_hash = overall_hash([ids[position] for position in kept], hashes[kept])
-    derived_hash = overall_hash(after["external_id"].to_pylist(), np.asarray(after["hash"]))
-    if recorded_hash == derived_hash and overall_hash(ids, hashes) != published:
+    recorded_hash, derived_hash = _hash_of(before, names), _hash_of(after, names)
+    if recorded_hash == derived_hash and _hash_of(before, set(ids)) != published:
         # The file agrees, but it is not the one that the run published: that proves nothing.
         recorded_hash = published
-    return Verification(recorded_hash, derived_hash, erased=len(ids) - len(kept))
+    return Verification(recorded_hash, derived_hash, erased=sum(name not in known for name in ids))
+
+
+def _hash_of(table: pa.Table, names: set[str]) -> str:
+    ids = table["external_id"].to_pylist()
+    kept = [position for position, name in enumerate(ids) if name in names]
+    return overall_hash([ids[position] for position in kept], np.asarray(table["hash"])[kept])

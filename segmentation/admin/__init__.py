@@ -1,5 +1,51 @@
 """The admin of what we know about customers; each module registers its pages."""
 
-from . import access, definitions, facts, history, lists, runs
+from . import (
+    access,
+    customers,
+    definitions,
+    facts,
+    imports,
+    jobs,
+    layerings,
+    list_jobs,
+    lists,
+    looks,
+    manual_members,
+    metric_export,
+    metrics,
+    object_histories,
+    operations,
+    orders,
+    replaced,
+    run_results,
+    runs,
+    segments,
+    tag_groups,
+    versions,
+)
 
-__all__ = ["access", "definitions", "facts", "history", "lists", "runs"]
+__all__ = [
+    "access",
+    "customers",
+    "definitions",
+    "facts",
+    "imports",
+    "jobs",
+    "layerings",
+    "lists",
+    "list_jobs",
+    "looks",
+    "manual_members",
+    "metric_export",
+    "metrics",
+    "object_histories",
+    "operations",
+    "orders",
+    "replaced",
+    "run_results",
+    "runs",
+    "segments",
+    "tag_groups",
+    "versions",
+]

@@ -16,15 +16,17 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from rest_framework_api_key.models import APIKey
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from segmentation.domain.errors import TierwiseError
 from segmentation.models import SCOPES, ApiKey, ApiKeyUse, Installation, MirrorManifest
+from segmentation.permissions import may_see_hidden
 from segmentation.services.api_keys import create_api_key, revoke_api_key
 
 from . import shown
 from .base import NUL, KeysetAdmin, ReadOnlyAdmin, TierwiseAdmin
 
+HIDDEN_SCOPE = "segments:read_hidden"
 SCOPE_WORDS = {
     "facts:write": _("send facts"),
     "customers:read": _("read customers"),
@@ -39,14 +41,36 @@ SCOPE_WORDS = {
 
 
 class ApiKeyForm(forms.Form):
-    """The name and scopes of a new key."""
+    """The name, scopes and row scope of a new key. Nobody makes a key that sees more than they do:
+    the scope for hidden segments is offered to those who see them."""
 
     name = forms.CharField(label=_("name"), max_length=50, widget=UnfoldAdminTextInputWidget)
     scopes = forms.MultipleChoiceField(
         label=_("scopes"),
         widget=forms.CheckboxSelectMultiple,
-        choices=lambda: [(scope, f"{scope} – {SCOPE_WORDS[scope]}") for scope in SCOPES],
+        choices=(),
     )
+    stores = forms.CharField(
+        label=_("home stores"),
+        required=False,
+        max_length=10_000,
+        help_text=_(
+            "One a line: the key reads the customers of these stores only. Empty: of all stores."
+        ),
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+    )
+
+    def __init__(self, *args: Any, user: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        offered = [scope for scope in SCOPES if scope != HIDDEN_SCOPE or may_see_hidden(user)]
+        scopes = self.fields["scopes"]
+        scopes.choices = [  # type: ignore[attr-defined]
+            (scope, f"{scope} – {SCOPE_WORDS[scope]}") for scope in offered
+        ]
+
+    def clean_stores(self) -> list[str] | None:
+        lines = [line.strip() for line in self.cleaned_data["stores"].splitlines()]
+        return [line for line in lines if line] or None
 
 
 @admin.register(ApiKey)
@@ -59,7 +83,7 @@ class ApiKeyAdmin(TierwiseAdmin):
     actions = None
     list_display = ("shown_name", "prefix", "shown_scopes", "created", "shown_state")
     list_display_links = None
-    fields = (("name", "prefix"), "shown_scopes", ("created", "shown_state"))
+    fields = (("name", "prefix"), "shown_scopes", "shown_stores", ("created", "shown_state"))
     change_form_outer_after_template = "admin/revoke_api_key.html"
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
@@ -67,6 +91,12 @@ class ApiKeyAdmin(TierwiseAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+    def address_key(self, row: Any) -> str:
+        return str(row.prefix)
+
+    def heading(self, row: Any) -> str:
+        return str(row.name)
 
     def may_revoke(self, request: HttpRequest) -> bool:
         return request.user.has_perm("segmentation.change_apikey")
@@ -88,7 +118,7 @@ class ApiKeyAdmin(TierwiseAdmin):
     ) -> HttpResponse:
         if not self.has_add_permission(request):
             raise PermissionDenied
-        form = ApiKeyForm(request.POST or None)
+        form = ApiKeyForm(request.POST or None, user=request.user)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -97,7 +127,12 @@ class ApiKeyAdmin(TierwiseAdmin):
         }
         if request.method == "POST" and form.is_valid():
             try:
-                made = create_api_key(form.cleaned_data["name"], scopes=form.cleaned_data["scopes"])
+                made = create_api_key(
+                    form.cleaned_data["name"],
+                    scopes=form.cleaned_data["scopes"],
+                    home_stores=form.cleaned_data["stores"],
+                    actor=request.user.get_username(),
+                )
             except TierwiseError as error:
                 for text in [each.message for each in error.problems] or [error.message]:
                     form.add_error(None, text)
@@ -130,7 +165,7 @@ class ApiKeyAdmin(TierwiseAdmin):
         if request.method != "POST" or not self.may_revoke(request):
             raise PermissionDenied
         try:
-            revoke_api_key(key.name)
+            revoke_api_key(key.name, actor=request.user.get_username())
         except TierwiseError as error:
             messages.error(request, error.message)
         else:
@@ -145,6 +180,10 @@ class ApiKeyAdmin(TierwiseAdmin):
     @admin.display(description=_("scopes"))
     def shown_scopes(self, key: ApiKey) -> SafeString:
         return format_html("{}", ", ".join(key.scopes))
+
+    @admin.display(description=_("home stores"))
+    def shown_stores(self, key: ApiKey) -> Any:
+        return _("all stores") if key.home_stores is None else ", ".join(key.home_stores)
 
     @admin.display(description=_("state"))
     def shown_state(self, key: ApiKey) -> SafeString:

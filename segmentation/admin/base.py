@@ -20,6 +20,9 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
+from .history import HistoryPages
+from .shown import EMPTY as EMPTY
+
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
     UnfoldChangeList = ChangeList
@@ -27,12 +30,11 @@ else:
     from unfold.admin import ModelAdmin
     from unfold.views import ChangeList as UnfoldChangeList
 
-EMPTY = "–"
 # No stored text has one, and PostgreSQL refuses to compare with it.
 NUL = "\x00"
 
 
-class TierwiseAdmin(ModelAdmin):
+class TierwiseAdmin(HistoryPages, ModelAdmin):
     """What all pages share."""
 
     list_per_page = 50
@@ -48,16 +50,13 @@ class TierwiseAdmin(ModelAdmin):
         """The row's number, for lists of things without a name."""
         return int(row.pk)
 
-    def heading(self, row: Any) -> str:
-        """What the page of this row is called."""
-        return str(row)
-
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         row = kwargs.get("obj")
         if row is not None:
             context["heading"] = context["subtitle"] = self.heading(row)
+            context["history_url"] = self.history_address(row)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:

@@ -1,158 +1,188 @@
-"""Manual includes and excludes (added and taken back with a reason), and objections."""
+"""Customer lists: the list of them and the page of one; their forms are in list_views.py."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, ClassVar
 
-from django import forms
-from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
-from django.db.models import ForeignKey, Model, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.contrib import admin
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
-from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminTextareaWidget
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
-from segmentation.domain.errors import TierwiseError
-from segmentation.models import ManualMember, Objection
-from segmentation.permissions import visible_manual_members, visible_segments
-from segmentation.services.manual_members import exclude_customer, include_customer, remove
+from segmentation.domain.dependencies import Ref
+from segmentation.models import CustomerList, CustomerListMember, Run
+from segmentation.permissions import row_scope, sight, visible_jobs, visible_lists
+from segmentation.services.customer_lists import ADD_LIST, CHANGE_LIST, list_members
+from segmentation.services.relations import relations
 
 from . import shown
-from .base import ExactSearchAdmin, KeysetAdmin, TierwiseAdmin
-from .facts import customer_id_of, customer_link
-from .runs import VisibleSegmentFilter
+from .base import EMPTY
+from .definition_filters import AttentionFilter, FolderFilter, OwnerFilter, RetiredFilter
+from .definition_parts import related_rows
+from .definitions import visibility_badge
+from .exports import export_url
+from .job_views import job_status
+from .list_views import CustomerListViews
+from .member_tables import VIEW_CUSTOMER, members_context
+from .portrait_links import portrait_url
+
+_JOBS = 10
 
 
-class ReasonForm(forms.Form):
-    """Why a manual include or exclude is taken back."""
+class StarredFilter(AttentionFilter):
+    """The own stars; nothing says yet which lists nobody needs."""
 
-    reason = forms.CharField(label=_("Reason"), widget=UnfoldAdminTextareaWidget, max_length=1000)
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return super().lookups(request, model_admin)[:1]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(shown_star=True) if self.value() == "starred" else queryset
 
 
-@admin.register(ManualMember)
-class ManualMemberAdmin(ExactSearchAdmin):
-    """Rows are added and removed, never edited; both go through the service and need a reason."""
-
+@admin.register(CustomerList)
+class CustomerListAdmin(CustomerListViews):
+    kind = "list"
+    page_template = "admin/lists/list.html"
     list_display = (
-        "serial", "shown_segment", "shown_customer", "shown_kind", "reason", "actor", "created_at",
+        "star", "name", "key", "visibility", "size", "purpose", "folder", "owner", "changed",
     )  # fmt: skip
-    list_filter = (VisibleSegmentFilter, "kind")
-    search_fields = ("customer",)
-    search_help_text = _("A customer's whole ID")
-    autocomplete_fields = ("customer",)
+    list_filter: ClassVar[Any] = (StarredFilter, FolderFilter, OwnerFilter, RetiredFilter)
+    nothing_yet = gettext_lazy(
+        "A list is a named set of customers that you bring along: the guests of an event, a test "
+        "group. Upload a file with their IDs, or save the members of a segment as a list."
+    )
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return TierwiseAdmin.has_add_permission(self, request)
+    def rows(self, request: HttpRequest) -> QuerySet[Any]:
+        return visible_lists(request.user)
 
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return TierwiseAdmin.has_delete_permission(self, request, obj)
+    def complete(self, rows: list[Any], *, request: HttpRequest) -> None:
+        sizes = seen_list_sizes(rows, user=request.user)
+        for row in rows:
+            row.shown_size = sizes.get(row.pk, 0)
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[ManualMember]:
-        return (
-            visible_manual_members(request.user)
-            .select_related("segment", "customer")
-            .defer("segment__document")
-        )
+    def start_button(self, request: HttpRequest) -> SafeString | str:
+        if not request.user.has_perm(ADD_LIST):
+            return ""
+        address = reverse("admin:segmentation_customerlist_add")
+        return format_html('<a class="tw-button" href="{}">{}</a>', address, _("New list"))
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        if obj is None:
-            return ("segment", "customer", "kind", "reason")
-        return (
-            ("shown_segment", "shown_customer"),
-            ("shown_kind", "actor", "created_at"),
-            "reason",
-        )
+    def get_urls(self) -> list[URLPattern]:
+        members = self.admin_site.admin_view(self.members_view)
+        return [
+            *self.form_urls(),
+            path("<int:pk>/members/", members, name="segmentation_customerlist_members"),
+            *super().get_urls(),
+        ]
 
-    def find(self, rows: QuerySet[Any], *, term: str) -> QuerySet[Any]:
-        return rows.filter(customer_id=customer_id_of(term))
+    def badges(self, row: Any) -> Iterable[SafeString]:
+        yield visibility_badge(is_hidden=row.is_hidden)
+        yield from super().badges(row)
 
-    def formfield_for_foreignkey(
-        self, db_field: ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any
-    ) -> Any:
-        if db_field.name == "segment":
-            kwargs["queryset"] = visible_segments(request.user).filter(retired_at=None)
-        field = super().formfield_for_foreignkey(db_field, request, **kwargs)
-        if db_field.name == "segment" and field is not None:
-            field.label_from_instance = shown.label  # type: ignore[method-assign,assignment]
-        if field is not None:
-            field.widget.can_add_related = field.widget.can_change_related = False
-            field.widget.can_view_related = False
-        return field
+    def facts(
+        self, row: Any, *, request: HttpRequest, run: Run | None
+    ) -> Iterable[tuple[Any, Any]]:
+        sizes = seen_list_sizes([row], user=request.user)
+        yield _("Number of members"), shown.count(sizes.get(row.pk, 0))
+        yield _("Last change"), shown.instant(row.updated_at)
+        yield _("By"), row.actor
+        yield _("Made at"), shown.instant(row.created_at)
 
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        add = include_customer if obj.kind == ManualMember.Kind.INCLUDE else exclude_customer
-        made = add(
-            obj.segment,
-            customer=obj.customer,
-            reason=obj.reason,
-            actor=request.user.get_username(),
-        )
-        obj.pk, obj.actor, obj.created_at = made.pk, made.actor, made.created_at
+    def tabs(self, row: Any, *, request: HttpRequest) -> Iterable[tuple[Any, str]]:
+        if request.user.has_perm(VIEW_CUSTOMER):
+            yield _("Members"), reverse("admin:segmentation_customerlist_members", args=[row.pk])
 
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        try:
-            return super().changeform_view(request, object_id, form_url, extra_context)
-        except TierwiseError as error:  # listed by somebody else since the form was checked
-            messages.error(request, error.message)
-            return HttpResponseRedirect(request.get_full_path())
-
-    def delete_view(
-        self, request: HttpRequest, object_id: str, extra_context: Any = None
-    ) -> HttpResponse:
-        """Asks for the reason instead of a bare confirmation."""
-        row = self.get_object(request, object_id)
-        if row is None:
-            raise Http404
-        if not self.has_delete_permission(request, row):
-            raise PermissionDenied
-        form = ReasonForm(request.POST or None)
-        if request.method == "POST" and form.is_valid():
-            self.log_deletions(request, self.get_queryset(request).filter(pk=row.pk))
-            remove(row, reason=form.cleaned_data["reason"], actor=request.user.get_username())
-            messages.success(request, gettext("Taken off the list. The next run follows the rule."))
-            return HttpResponseRedirect(reverse("admin:segmentation_manualmember_changelist"))
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": gettext("Take off the list"),
-            "row": row,
-            "segment": shown.label(row.segment),
-            "form": form,
+    def context(self, row: Any, *, request: HttpRequest) -> dict[str, Any]:
+        user = request.user
+        found = relations(Ref("list", row.key), viewer=user)
+        used_by = related_rows(found.used_by, user=user)
+        may_change = user.has_perm(CHANGE_LIST) and row.retired_at is None
+        names = ("upload", "edit", "retire")
+        return {
+            "note": row.note,
+            "leaf": f"{{list: {row.key}, cmp: member}}",
+            "related": [(_("Used by"), used_by, _("Nothing uses it."))],
+            "panels": [job_table(row, request=request)],
+            "portrait_url": portrait_url(f"list:{row.key}", user=user),
+            "export_url": export_url("list", user=user, parameters={"key": row.key}),
+            "rule_url": f"{reverse('admin:builder_start')}?kind=segment"
+            if user.has_perm("segmentation.change_draft") and row.retired_at is None
+            else "",
+            "urls": {
+                name: reverse(f"admin:segmentation_customerlist_{name}", args=[row.pk])
+                for name in names
+            }
+            if may_change
+            else {},
         }
-        return TemplateResponse(request, "admin/remove_manual_member.html", context)
 
-    @admin.display(description=_("segment"))
-    def shown_segment(self, row: ManualMember) -> str:
-        return shown.label(row.segment)
+    def members_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The customers of the list that this person may see."""
+        row = self.seen(request, pk)
+        members = sight(request.user).members(list_members(row), is_hidden=row.is_hidden)
+        context = {
+            **members_context(
+                members,
+                request=request,
+                title=_("Members"),
+                empty=_("Nobody is on this list yet. Upload a file with customer IDs."),
+            ),
+            "export_url": export_url("list", user=request.user, parameters={"key": row.key}),
+        }
+        return self.page(request, row, "admin/members/members.html", context)
 
-    @admin.display(description=_("customer"))
-    def shown_customer(self, row: ManualMember) -> SafeString:
-        return customer_link(row.customer)
+    @admin.display(description=gettext_lazy("visibility"))
+    def visibility(self, row: CustomerList) -> SafeString:
+        return visibility_badge(is_hidden=row.is_hidden)
 
-    @admin.display(description=_("kind"))
-    def shown_kind(self, row: ManualMember) -> SafeString:
-        colour = "success" if row.kind == ManualMember.Kind.INCLUDE else "danger"
-        return shown.badge(row.get_kind_display(), colour=colour)
+    @admin.display(description=gettext_lazy("members"))
+    def size(self, row: Any) -> str:
+        return shown.count(row.shown_size)
+
+    @admin.display(description=gettext_lazy("what it is for"))
+    def purpose(self, row: CustomerList) -> str:
+        return row.note or EMPTY
 
 
-@admin.register(Objection)
-class ObjectionAdmin(KeysetAdmin):
-    """Customers who object to personalised decisions; recorded through the API."""
+def seen_list_sizes(rows: list[Any], *, user: Any) -> dict[int, int]:
+    """Sizes of lists by primary key, in the row scope of this person: stored ones, or one query."""
+    stores = row_scope(user)
+    if stores is None:
+        return {row.pk: row.size for row in rows}
+    members = CustomerListMember.objects.filter(
+        list__in=[row.pk for row in rows],
+        customer__home_store__in=stores,
+        customer__erased_at=None,
+    )
+    counted = members.order_by().values_list("list").annotate(size=Count("pk"))
+    return dict(counted)
 
-    list_display = ("serial", "shown_customer", "objected_at")
-    list_select_related = ("customer",)
-    fields = ("shown_customer", "objected_at")
 
-    @admin.display(description=_("customer"))
-    def shown_customer(self, row: Objection) -> SafeString:
-        return customer_link(row.customer)
+def job_table(row: CustomerList, *, request: HttpRequest) -> shown.Table:
+    """The newest uploads of a list that this person may see."""
+    jobs = visible_jobs(request.user).filter(
+        subject=f"list:{row.key}", kind__in=("list_upload", "list_save")
+    )
+    cells = [
+        (
+            shown.link("segmentation_job_change", args=[job.pk], text=job.pk),
+            job_status(job),
+            job.actor,
+            shown.instant(job.requested_at),
+            shown.count(job.result.get("added")),
+            shown.count(job.result.get("unknown")),
+            shown.count(job.result.get("duplicates")),
+        )
+        for job in jobs.order_by("-pk").defer("log")[:_JOBS]
+    ]
+    headers = (
+        _("job"), _("status"), _("by"), _("requested at"), _("added"), _("unknown customers"),
+        _("duplicates"),
+    )  # fmt: skip
+    return shown.Table(
+        _("Uploads"), headers, cells, empty=_("No upload yet."), numeric=frozenset({4, 5, 6})
+    )

@@ -18,10 +18,11 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
+from segmentation.domain.definitions import Label
 from segmentation.domain.values import currency_decimals
 from segmentation.models import Run
 
-from .base import EMPTY as EMPTY
+EMPTY = "–"
 
 _Shown = TypeVar("_Shown")
 
@@ -118,6 +119,16 @@ def link(name: str, *, args: Sequence[Any] = (), text: object) -> SafeString:
     )
 
 
+def address_link(address: str, *, text: object) -> SafeString:
+    """A link to an address that was made elsewhere."""
+    return format_html('<a class="tw-link" href="{}">{}</a>', address, text)
+
+
+def as_written(text: str) -> SafeString:
+    """A key or value as a header of a table, which would start with a capital otherwise."""
+    return format_html('<span translate="no">{}</span>', text)
+
+
 def badge(text: object, *, colour: str) -> SafeString:
     return render_to_string("unfold/helpers/label.html", {"text": text, "type": colour})
 
@@ -132,3 +143,38 @@ def code_block(text: str) -> SafeString:
 
 def tables(*items: Table) -> SafeString:
     return render_to_string("admin/tables.html", {"tables": items})
+
+
+def day(value: datetime) -> str:
+    """The local date in the project's zone."""
+    return f"{timezone.localtime(value):%Y-%m-%d}"
+
+
+def label_in(names: Label) -> str:
+    """A name in the language of this request."""
+    return names.zh_hans if label_field() == "label_zh_hans" else names.en
+
+
+def ratio(value: Decimal | None, *, decimals: int = 1) -> str:
+    """A share (0 to 1) as per cent."""
+    if value is None:
+        return EMPTY
+    step = Decimal(1).scaleb(-decimals)
+    return f"{(value * 100).quantize(step, ROUND_HALF_UP):,} %"
+
+
+def number(value: Decimal | None, *, unit: str) -> str:
+    """A metric's figure: money with its currency, ratios as per cent, counts and days to two
+    decimals, because means of them are no whole numbers."""
+    if value is None:
+        return EMPTY
+    if unit == "money":
+        return f"{money(value, code=currency())} {currency()}"
+    if unit == "ratio":
+        return ratio(value)
+    return f"{value.quantize(Decimal('0.01'), ROUND_HALF_UP).normalize():,f}"
+
+
+def part(count_: int | None, whole: int) -> str:
+    """A part of a whole as per cent."""
+    return EMPTY if count_ is None or not whole else ratio(Decimal(count_) / Decimal(whole))

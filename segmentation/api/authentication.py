@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pghistory
 from django.contrib.auth.models import AnonymousUser
 from django.utils.translation import gettext_lazy as _
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
@@ -30,6 +31,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         key = _usable_key(sent.strip().decode("latin-1"))
         if key is None:
             raise AuthenticationFailed(_("This key is unknown, revoked or expired."))
+        pghistory.context(actor=key.name)  # the history of what this request changes names it
         return AnonymousUser(), key
 
     def authenticate_header(self, request: Request) -> str:

@@ -59,7 +59,7 @@ class BulkView(ApiView):
                 "atomic", OpenApiTypes.BOOL, description="record nothing if any row is rejected"
             )
         ],
-        responses={200: BulkResponse, **errors(413, 415, 422)},
+        responses={200: BulkResponse, **errors(400, 413, 415, 422)},
     )
     def post(self, request: Request) -> Response:
         batch = _batch(request)

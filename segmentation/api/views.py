@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from drf_spectacular.openapi import AutoSchema
 from rest_framework.exceptions import NotFound
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -14,6 +13,7 @@ from .authentication import ApiKeyAuthentication
 from .errors import exception_handler
 from .parsers import ExactJSONParser
 from .permissions import HasScope
+from .schema import ScopedSchema
 from .throttling import ApiKeyThrottle
 
 
@@ -24,12 +24,13 @@ class ApiView(APIView):
     """
 
     scope: ClassVar[str]
+    write_scope: ClassVar[str | None] = None  # of POST, where it is another one
     authentication_classes = [ApiKeyAuthentication]
     permission_classes = [HasScope]
     throttle_classes = [ApiKeyThrottle]
     parser_classes = [ExactJSONParser]
     renderer_classes = [JSONRenderer]
-    schema = AutoSchema()
+    schema = ScopedSchema()
 
     def get_exception_handler(self) -> Any:
         return exception_handler

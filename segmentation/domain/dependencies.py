@@ -1,7 +1,7 @@
 """What refers to what: cycles, orders of evaluation, dependents, chains.
 
 A graph maps each definition to what it names, in document order. Names that are no key of the
-graph (attributes, unknown names, and programs in a catalog's graph: a `tier` leaf reads the
+graph (attributes, lists, unknown names, and programs in a catalog's graph: a `tier` leaf reads the
 membership before the run) end a walk. No function recurses, so long chains are safe.
 """
 
@@ -15,6 +15,7 @@ from .definitions import Catalog, FormulaMetric
 from .rules import (
     AttrLeaf,
     LayerLeaf,
+    ListLeaf,
     MetricLeaf,
     Node,
     SegmentLeaf,
@@ -26,7 +27,7 @@ from .rules import (
 
 @dataclass(frozen=True, slots=True, order=True)
 class Ref:
-    """A definition by kind (tag, metric, layering, segment, program, attr) and key."""
+    """A definition by kind (tag, metric, layering, segment, program, list, attr) and key."""
 
     kind: str
     key: str
@@ -58,6 +59,8 @@ def rule_refs(node: Node) -> tuple[Ref, ...]:
             found[Ref("layering", leaf.layering)] = None
         elif isinstance(leaf, SegmentLeaf):
             found[Ref("segment", leaf.segment)] = None
+        elif isinstance(leaf, ListLeaf):
+            found[Ref("list", leaf.list)] = None
         elif isinstance(leaf, TierLeaf):
             found[Ref("program", leaf.program)] = None
         elif isinstance(leaf, AttrLeaf):
@@ -84,6 +87,12 @@ def catalog_graph(catalog: Catalog) -> dict[Ref, tuple[Ref, ...]]:
 
 def _distinct(refs: Iterable[Ref]) -> tuple[Ref, ...]:
     return tuple(dict.fromkeys(refs))
+
+
+def lists_used(catalog: Catalog) -> tuple[str, ...]:
+    """The customer lists that some rule reads, sorted."""
+    named = {ref for used in catalog_graph(catalog).values() for ref in used}
+    return tuple(sorted(ref.key for ref in named if ref.kind == "list"))
 
 
 def find_cycles(graph: Graph) -> tuple[tuple[Ref, ...], ...]:

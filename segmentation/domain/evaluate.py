@@ -29,6 +29,7 @@ from .rules import (
     BucketLeaf,
     LayerLeaf,
     Leaf,
+    ListLeaf,
     MetricLeaf,
     Node,
     Not,
@@ -184,6 +185,8 @@ class Oracle:
                 return _tag_verdict(leaf, self.tags(leaf.group))
             case SegmentLeaf():
                 return self.in_segment(leaf.segment)
+            case ListLeaf():
+                return leaf.list in self.history.lists
             case TierLeaf():
                 return self._tier_verdict(leaf)
             case BucketLeaf():

@@ -22,6 +22,7 @@ from .rules import (
     BucketLeaf,
     LayerLeaf,
     Leaf,
+    ListLeaf,
     MetricLeaf,
     Node,
     Not,
@@ -107,6 +108,8 @@ def _leaf(leaf: Leaf, oracle: Oracle, path: str) -> LeafTrace:
             return LeafTrace("tag", leaf.group, leaf.cmp, leaf.value, tags, verdict, path)
         case SegmentLeaf():
             return LeafTrace("segment", leaf.segment, "member", True, verdict, verdict, path)
+        case ListLeaf():
+            return LeafTrace("list", leaf.list, "member", True, verdict, verdict, path)
         case TierLeaf():
             held = oracle.tiers_before.get(leaf.program)
             tier = held.tier if held else None

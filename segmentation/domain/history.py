@@ -109,8 +109,8 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class CustomerHistory:
-    """One customer. `included` and `excluded` are keys of segments set by hand; `objects`: objects
-    to personalised decisions."""
+    """One customer. `included` and `excluded` are keys of segments set by hand, `lists` those of
+    the customer lists he or she is on; `objects`: objects to personalised decisions."""
 
     external_id: str
     attributes: Attributes = Attributes()
@@ -121,6 +121,7 @@ class CustomerHistory:
     included: frozenset[str] = frozenset()
     excluded: frozenset[str] = frozenset()
     objects: bool = False
+    lists: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,13 @@ class SegmentLeaf:
 
 
 @dataclass(frozen=True, slots=True)
+class ListLeaf:
+    """On a customer list, as it was when the run started."""
+
+    list: str
+
+
+@dataclass(frozen=True, slots=True)
 class TierLeaf:
     """Reads the membership as it was before the run. A customer without membership: false."""
 
@@ -109,7 +116,7 @@ class BucketLeaf:
     end: int
 
 
-Leaf = MetricLeaf | TagLeaf | AttrLeaf | LayerLeaf | SegmentLeaf | TierLeaf | BucketLeaf
+Leaf = MetricLeaf | TagLeaf | AttrLeaf | LayerLeaf | SegmentLeaf | ListLeaf | TierLeaf | BucketLeaf
 Node = All | Any | Not | Leaf
 
 MAX_DEPTH = 8

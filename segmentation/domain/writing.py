@@ -36,6 +36,7 @@ from .rules import (
     AttrLeaf,
     BucketLeaf,
     LayerLeaf,
+    ListLeaf,
     MetricLeaf,
     Node,
     Not,
@@ -97,6 +98,8 @@ def write_rule(node: Node) -> Document:
         return {"not": write_rule(node.child)}
     if isinstance(node, SegmentLeaf):
         return {"segment": node.segment, "cmp": "member"}
+    if isinstance(node, ListLeaf):
+        return {"list": node.list, "cmp": "member"}
     if isinstance(node, TierLeaf):
         return _comparison("tier", node.program, node.cmp, node.tier)
     if isinstance(node, BucketLeaf):

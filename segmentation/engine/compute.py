@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from segmentation.domain.values import currency_decimals
 from segmentation.models import MirrorManifest
 
-from .cuts import Cuts, frozen_cuts
+from .cuts import Cuts, FrozenCuts, frozen_cuts
 from .facts import open_facts, open_refunds
 from .local_days import micros
 from .plan import CompiledPlan, bounds_at
@@ -39,8 +39,9 @@ CHUNK = 500_000
 class RunInputs:
     """Everything a run is computed from.
 
-    `overrides` has the columns of OVERRIDES (kind include, exclude or objection); `before` has
-    `ordinal`, `program`, `rank`: the memberships tier leaves read.
+    `overrides` has the columns of OVERRIDES (kind include, exclude, objection or list; `segment` of
+    a list row is the list's key); `before` has `ordinal`, `program`, `rank`: the memberships tier
+    leaves read.
     """
 
     manifest: MirrorManifest
@@ -54,29 +55,45 @@ class RunInputs:
 
 
 def compute(
-    duck: duckdb.DuckDBPyConnection, plan: CompiledPlan, inputs: RunInputs, watch: Stopwatch
+    duck: duckdb.DuckDBPyConnection,
+    plan: CompiledPlan,
+    inputs: RunInputs,
+    watch: Stopwatch,
+    *,
+    frozen: Cuts | None = None,
 ) -> Cuts:
-    """Create `metrics` and `verdicts`; returns the percentile cuts, frozen."""
+    """Create `metrics` and `verdicts`; returns the percentile cuts, frozen.
+
+    `frozen`: take these cuts, because the customers they were found among are not all there.
+    """
     bounds = bounds_at(inputs.as_of, inputs.zone)
     with watch.stage("facts"):
-        open_facts(
-            duck,
-            inputs.manifest,
-            inputs.mirror,
-            watermark=inputs.watermark,
-            properties=plan.properties,
-        )
+        open_run_facts(duck, plan, inputs)
         smallest = MONEY_SCALE // 10 ** currency_decimals(inputs.currency)
         open_refunds(duck, as_of=micros(inputs.as_of), unit=smallest)
     with watch.stage("metrics"):
         duck.execute(f"CREATE OR REPLACE TEMP TABLE metrics AS {plan.metrics_sql(bounds)}")
     with watch.stage("cuts"):
-        cuts = frozen_cuts(duck, plan.catalog, dict(plan.shapes))
+        if frozen is None:
+            cuts = frozen_cuts(duck, plan.catalog, dict(plan.shapes))
+        else:
+            cuts = FrozenCuts(exact=frozen, marks=frozen)
     with watch.stage("rules"):
-        _register_inputs(duck, plan, inputs)
+        register_inputs(duck, plan, inputs)
         sql = plan.verdicts_sql(bounds, cuts.marks)
         duck.execute(f"CREATE OR REPLACE TEMP TABLE verdicts AS {sql}")
     return cuts.exact
+
+
+def open_run_facts(duck: duckdb.DuckDBPyConnection, plan: CompiledPlan, inputs: RunInputs) -> None:
+    """The facts the run sees, as views."""
+    open_facts(
+        duck,
+        inputs.manifest,
+        inputs.mirror,
+        watermark=inputs.watermark,
+        properties=plan.properties,
+    )
 
 
 def verdict_chunks(duck: duckdb.DuckDBPyConnection, columns: str = "*") -> Iterator[pa.Table]:
@@ -92,9 +109,8 @@ def bucket_of(salt: str, external_id: str) -> int:
     return int.from_bytes(digest[:8], "big") % 10_000
 
 
-def _register_inputs(
-    duck: duckdb.DuckDBPyConnection, plan: CompiledPlan, inputs: RunInputs
-) -> None:
+def register_inputs(duck: duckdb.DuckDBPyConnection, plan: CompiledPlan, inputs: RunInputs) -> None:
+    """What people decided, memberships before the run and random numbers, as tables."""
     duck.register("overrides", inputs.overrides)
     if plan.programs_before:
         columns: dict[str, pa.Array] = {}

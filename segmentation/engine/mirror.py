@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 
 from segmentation.engine import mirror_sql
+from segmentation.engine.backend import open_duckdb
 from segmentation.engine.mirror_files import MirrorFile, MirrorWriter, tzdata_version
 from segmentation.engine.schema import MIRROR_KINDS
 from segmentation.models import FactBatch, MirrorManifest
@@ -55,6 +56,24 @@ def pinned(*, now: datetime) -> Iterator[MirrorManifest]:
         yield advance(now=now)
     finally:
         # A lost connection has lost its locks, and the error that broke it is the one to be seen.
+        with suppress(DatabaseError):
+            _lock("pg_advisory_unlock_shared", _USE)
+
+
+@contextmanager
+def standing(watermark: int, *, now: datetime) -> Iterator[MirrorManifest]:
+    """A manifest that has the facts up to `watermark`, whose files stay while the block runs.
+
+    Nothing is written when the newest one will do, so that a page need not wait for new facts.
+    Must not be called inside a transaction.
+    """
+    _lock("pg_advisory_lock_shared", _USE)
+    try:
+        newest = MirrorManifest.objects.order_by("-generation").first()
+        if newest is None or newest.generation < watermark or not _is_intact(newest):
+            newest = advance(now=now)
+        yield newest
+    finally:
         with suppress(DatabaseError):
             _lock("pg_advisory_unlock_shared", _USE)
 
@@ -114,6 +133,61 @@ def compact(*, now: datetime, most_files: int = 8) -> MirrorManifest | None:
         )
         newest.refresh_from_db()
         return newest
+
+
+def remove_customers(
+    ordinals: Collection[int], *, orders: Collection[int], now: datetime
+) -> MirrorManifest | None:
+    """Write every file again that holds rows of these customers, without them, at all generations.
+
+    `orders` are the primary keys of their orders: refunds know no customer. Afterwards no
+    watermark answers with them any more. PostgreSQL must have lost the rows before, or a rebuild
+    brings them back. Safe to repeat. The old files stay until `sweep`, which a run that reads them
+    holds up. Must not be called inside a transaction.
+    """
+    with _only_one():
+        newest = MirrorManifest.objects.order_by("-generation").first()
+        if newest is None or not ordinals:
+            return newest
+        gone = ", ".join(str(int(ordinal)) for ordinal in ordinals)
+        refunded = ", ".join(str(int(order)) for order in orders) or "NULL"
+        conditions = dict.fromkeys(MIRROR_KINDS, f"ordinal IN ({gone})") | {
+            "refunds": f"order_id IN ({refunded})",
+            "referrals": f"(ordinal IN ({gone}) OR referee IN ({gone}))",
+        }
+        files = [MirrorFile(**file) for file in newest.files]
+        touched = {path for kind in conditions for path in _holding(files, kind, conditions[kind])}
+        if not touched:
+            return newest
+        writer = MirrorWriter(mirror_folder(), token=secrets.token_hex(6))
+        kept: list[MirrorFile] = []
+        for number, file in enumerate(files):
+            if file.path not in touched:
+                kept.append(file)
+                continue
+            where = f"({conditions[file.kind]}) IS NOT TRUE"
+            if (written := writer.keep(file, where=where, number=number)) is not None:
+                kept.append(written)
+        MirrorManifest.objects.filter(pk=newest.pk).update(
+            files=[file.as_document() for file in kept], created_at=now
+        )
+        newest.refresh_from_db()
+        return newest
+
+
+def _holding(files: list[MirrorFile], kind: str, condition: str) -> list[str]:
+    """The paths of the files of a kind with a row for which the condition holds."""
+    folder = mirror_folder()
+    paths = {str(folder / file.path): file.path for file in files
+             if file.kind == kind and file.role == "rows" and file.rows}  # fmt: skip
+    if not paths:
+        return []
+    with open_duckdb() as duck:
+        rows = duck.execute(
+            f"SELECT DISTINCT filename FROM read_parquet({list(paths)!r}, filename = true)"
+            f" WHERE {condition}"
+        ).fetchall()
+    return [paths[name] for (name,) in rows]
 
 
 @contextmanager

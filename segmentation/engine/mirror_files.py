@@ -87,6 +87,19 @@ class MirrorWriter:
             target, first.kind, first.role, first.month, max(file.generation for file in files)
         )
 
+    def keep(self, file: MirrorFile, *, where: str, number: int) -> MirrorFile | None:
+        """The rows of `file` for which `where` holds, as a new file; None when there are none."""
+        target = self._target(file.kind, file.role, file.month, file.generation, number)
+        with open_duckdb() as duck:
+            duck.execute(
+                f"COPY (SELECT * FROM read_parquet('{_quoted(self.folder / file.path)}')"
+                f" WHERE {where}) TO '{_quoted(target)}' (FORMAT parquet, COMPRESSION zstd)"
+            )
+        if not pq.read_metadata(target).num_rows:
+            target.unlink()
+            return None
+        return self._settled(target, file.kind, file.role, file.month, file.generation)
+
     def _partition(
         self,
         kind: str,

@@ -73,8 +73,16 @@ def sizes(duck: duckdb.DuckDBPyConnection, catalog: Catalog) -> Sizes:
 
 
 def write_snapshot(duck: duckdb.DuckDBPyConnection, folder: Path) -> None:
-    """`snapshot.parquet`: a row per customer, a column per metric, tag, layer, segment, rank."""
-    _copy(duck, "SELECT * FROM verdicts", folder / "snapshot.parquet")
+    """`snapshot.parquet`: a row per customer, a column per metric, tag, layer, segment, rank.
+
+    Parquet has no 128-bit integers, and DuckDB writes them as floats; so they become decimals.
+    """
+    columns = duck.execute("SELECT column_name, column_type FROM (DESCRIBE verdicts)").fetchall()
+    exact = ", ".join(
+        _quoted(name) + (f"::DECIMAL(38, 0) AS {_quoted(name)}" if kind == "HUGEINT" else "")
+        for name, kind in columns
+    )
+    _copy(duck, f"SELECT {exact} FROM verdicts", folder / "snapshot.parquet")
 
 
 def write_table(duck: duckdb.DuckDBPyConnection, sql: str, path: Path) -> None:

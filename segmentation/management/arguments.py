@@ -6,51 +6,12 @@ import contextlib
 import csv
 import os
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
-from django.conf import settings
+from segmentation.domain.errors import TierwiseError
+from segmentation.services.instants import instant
 
-from segmentation.domain.errors import Problem, TierwiseError
-from segmentation.domain.windows import local_midnight
-
-# Room on both sides for windows, time zones and validities.
-_YEARS = range(2, 9990)
-
-
-def instant(text: str, *, path: str) -> datetime:
-    """An ISO time; without offset in the project's zone, a date alone is its local midnight.
-
-    In UTC. Raises TierwiseError for anything else, and outside the years 2 to 9989.
-    """
-    try:
-        found = _instant(text, path=path).astimezone(UTC)
-        if found.year in _YEARS:
-            return found
-    except OverflowError:
-        pass
-    message = f"{text} lies outside the years {_YEARS[0]} to {_YEARS[-1]}"
-    problem = Problem(path, "out_of_range", message)
-    raise TierwiseError("The arguments are not valid.", problems=(problem,))
-
-
-def _instant(text: str, *, path: str) -> datetime:
-    zone = ZoneInfo(settings.TIME_ZONE)
-    try:
-        if len(text) == 10:
-            return local_midnight(date.fromisoformat(text), zone)
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        problem = Problem(path, "wrong_type", f"{text!r} is no ISO time such as 2018-01-01T00:00")
-        raise TierwiseError("The arguments are not valid.", problems=(problem,)) from None
-    if parsed.tzinfo is not None:
-        return parsed
-    local = parsed.replace(tzinfo=zone)
-    if local.astimezone(ZoneInfo("UTC")).astimezone(zone).replace(tzinfo=None) != parsed:
-        problem = Problem(path, "nonexistent_time", f"{text} does not exist in {zone.key}")
-        raise TierwiseError("The arguments are not valid.", problems=(problem,))
-    return local
+__all__ = ["instant", "write_csv"]
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

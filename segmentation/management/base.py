@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import pghistory
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError, ProgrammingError
 from psycopg.errors import UndefinedTable
@@ -21,6 +23,9 @@ class ContractCommand(BaseCommand):
     `show` (prints it for a person). Exit code 0 only on success, 3 for `not_available`, else 1.
     With `--json` standard output carries exactly one JSON document, also for an error.
     """
+
+    # Changes rows whose history is kept: the command's name goes into it.
+    is_audited = False
 
     def add_options(self, parser: CommandParser) -> None:
         """Arguments of this command, besides `--json`."""
@@ -51,7 +56,8 @@ class ContractCommand(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         as_json = options.pop("json")
         try:
-            document = self.answer(**options)
+            with self._history():
+                document = self.answer(**options)
         except TierwiseError as error:
             self._fail(error, as_json=as_json)
         except CommandError as error:
@@ -72,6 +78,14 @@ class ContractCommand(BaseCommand):
             self.stdout.write(json.dumps(document, ensure_ascii=False, default=str))
         else:
             self.show(document)
+
+    def _history(self) -> AbstractContextManager[Any]:
+        if not self.is_audited:
+            return nullcontext()
+        found: AbstractContextManager[Any] = pghistory.context(
+            command=type(self).__module__.rpartition(".")[2]
+        )
+        return found
 
     def _fail(self, error: TierwiseError, *, as_json: bool) -> None:
         if as_json:

@@ -1,4 +1,5 @@
-from .access import SCOPES, ApiKey, ApiKeyUse
+from .access import SCOPES, ApiKey, ApiKeyUse, RequestKey
+from .audit import AccessRecord, PrivacyRequest
 from .definitions import (
     Definition,
     DefinitionSet,
@@ -9,6 +10,15 @@ from .definitions import (
     Objection,
     Segment,
     TagGroup,
+)
+from .desk import (
+    Card,
+    CustomerList,
+    CustomerListMember,
+    Draft,
+    LastUse,
+    StaffScope,
+    Star,
 )
 from .facts import (
     KINDS,
@@ -24,24 +34,32 @@ from .facts import (
     Refund,
 )
 from .installation import Installation
+from .jobs import Job
 from .mirror import MirrorManifest
 from .runs import Run, RunCount, SegmentResult
+from .staff import Person, PersonRight, PersonRole, Role, RoleRight
 
 __all__ = [
-    "KINDS",
-    "SCOPES",
+    "AccessRecord",
     "ApiKey",
     "ApiKeyUse",
+    "Card",
     "Customer",
+    "CustomerList",
+    "CustomerListMember",
     "CustomerTag",
     "Definition",
     "DefinitionSet",
     "DefinitionVersion",
+    "Draft",
     "Event",
     "Fact",
     "FactBatch",
     "FactVersion",
     "Installation",
+    "Job",
+    "KINDS",
+    "LastUse",
     "Layering",
     "ManualMember",
     "Metric",
@@ -49,11 +67,21 @@ __all__ = [
     "Objection",
     "Order",
     "OrderLine",
+    "Person",
+    "PersonRight",
+    "PersonRole",
+    "PrivacyRequest",
     "Referral",
     "Refund",
+    "RequestKey",
+    "Role",
+    "RoleRight",
     "Run",
     "RunCount",
+    "SCOPES",
     "Segment",
     "SegmentResult",
+    "StaffScope",
+    "Star",
     "TagGroup",
 ]

@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 import pgtrigger
+from django.contrib.postgres.indexes import OpClass
 from django.db import models
+from django.db.models.functions import Lower, Right
 from django.utils.translation import gettext_lazy as _
 
 KINDS = ("customers", "orders", "order_lines", "refunds", "events", "referrals", "tags")
@@ -77,11 +79,14 @@ class FactBatch(models.Model):
     class Meta:
         verbose_name = _("import")
         verbose_name_plural = _("imports")
+        permissions = [("import_facts", _("Can import facts"))]
         indexes = [
             models.Index(
                 name="factbatch_pending", fields=["id"], condition=models.Q(generation=None)
             ),
             models.Index(name="factbatch_generation", fields=["generation"]),
+            # On which days a kind of fact came: one probe a day.
+            models.Index(name="factbatch_kind_time", fields=["kind", "recorded_at"]),
         ]
 
     def __str__(self) -> str:
@@ -139,10 +144,47 @@ class Customer(Fact):
     consent_at = models.DateTimeField(_("consent given at"), null=True, blank=True)
     unionid = models.TextField(_("WeChat union ID"), null=True, blank=True)
     external_userid = models.TextField(_("WeCom user ID"), null=True, blank=True)
+    # Set once by an erasure; the row stays without a person, so that the ordinal is never reused.
+    erased_at = models.DateTimeField(_("erased at"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("customer")
         verbose_name_plural = _("customers")
+        permissions = [
+            ("view_all_customers", _("Can see the customers of all stores")),
+            ("reveal_personal_data", _("Can reveal phones and e-mails")),
+            ("export_personal_data", _("Can export personal columns")),
+        ]
+        indexes = [
+            # What support types: the last four digits, or how a name begins.
+            models.Index(
+                Right("phone", 4),
+                "id",
+                name="customer_phone_end",
+                condition=models.Q(phone__isnull=False),
+            ),
+            models.Index(
+                OpClass("name", name="text_pattern_ops"),
+                name="customer_name_start",
+                condition=models.Q(name__isnull=False),
+            ),
+            models.Index(
+                Lower("email"),
+                name="customer_email",
+                condition=models.Q(email__isnull=False),
+            ),
+            models.Index(
+                name="customer_home_store",
+                fields=["home_store", "id"],
+                condition=models.Q(home_store__isnull=False),
+            ),
+            # Every read takes the few erased ones out.
+            models.Index(
+                name="customer_erased",
+                fields=["ordinal"],
+                condition=models.Q(erased_at__isnull=False),
+            ),
+        ]
         constraints = [
             models.UniqueConstraint(name="customer_external_id", fields=["external_id"]),
             models.CheckConstraint(
@@ -200,7 +242,10 @@ class Order(Fact):
     class Meta:
         verbose_name = _("order")
         verbose_name_plural = _("orders")
-        indexes = [models.Index(name="order_customer_placed", fields=["customer", "placed_at"])]
+        indexes = [
+            models.Index(name="order_customer_placed", fields=["customer", "placed_at"]),
+            models.Index(name="order_placed", fields=["placed_at", "id"]),  # the list, by day
+        ]
         constraints = [
             models.UniqueConstraint(name="order_external_id", fields=["external_id"]),
             models.CheckConstraint(name="order_amount_positive", condition=models.Q(amount__gte=0)),
@@ -256,6 +301,7 @@ class Refund(Fact):
     class Meta:
         verbose_name = _("refund")
         verbose_name_plural = _("refunds")
+        indexes = [models.Index(name="refund_refunded", fields=["refunded_at", "id"])]
         constraints = [
             models.UniqueConstraint(name="refund_external_id", fields=["external_id"]),
             models.CheckConstraint(name="refund_above_zero", condition=models.Q(amount__gt=0)),
@@ -284,7 +330,10 @@ class Event(Fact):
     class Meta:
         verbose_name = _("event")
         verbose_name_plural = _("events")
-        indexes = [models.Index(name="event_customer_time", fields=["customer", "occurred_at"])]
+        indexes = [
+            models.Index(name="event_customer_time", fields=["customer", "occurred_at"]),
+            models.Index(name="event_occurred", fields=["occurred_at", "id"]),
+        ]
         # Not unique=True: with collation C the pattern index it adds serves nothing.
         constraints = [models.UniqueConstraint(name="event_external_id", fields=["external_id"])]
         triggers = [_keep_old_version("events"), _refuse_silent_change()]
@@ -311,6 +360,7 @@ class Referral(Fact):
     class Meta:
         verbose_name = _("referral")
         verbose_name_plural = _("referrals")
+        indexes = [models.Index(name="referral_occurred", fields=["occurred_at", "id"])]
         # Not unique=True: with collation C the pattern index it adds serves nothing.
         constraints = [models.UniqueConstraint(name="referral_external_id", fields=["external_id"])]
         triggers = [_keep_old_version("referrals"), _refuse_silent_change()]

@@ -73,7 +73,10 @@ class Run(models.Model):
     class Meta:
         verbose_name = _("run")
         verbose_name_plural = _("runs")
-        permissions = [("request_run", _("Can start a run"))]
+        permissions = [
+            ("request_run", _("Can start a run")),
+            ("verify_run", _("Can verify a run")),
+        ]
         indexes = [models.Index(name="run_status_as_of", fields=["status", "-as_of", "-id"])]
         constraints = [
             # Two runs never interleave.

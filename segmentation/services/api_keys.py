@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import pghistory
 from django.db import IntegrityError, connection, transaction
 from django.utils.translation import gettext as _
 
@@ -34,24 +35,31 @@ class KeyRecord:
     scopes: tuple[str, ...]
     created: datetime
     revoked: bool
+    home_stores: tuple[str, ...] | None  # the row scope; None: customers of all stores
 
 
 def create_api_key(
-    name: str, *, scopes: Sequence[str], expires_at: datetime | None = None
+    name: str,
+    *,
+    scopes: Sequence[str],
+    expires_at: datetime | None = None,
+    home_stores: Sequence[str] | None = None,
+    actor: str = "operator",
 ) -> NewKey:
-    """Make a key with these scopes.
+    """Make a key with these scopes; with `home_stores` it reads customers of these stores only.
 
-    Errors: `invalid` (details name each wrong name or scope), `name_taken` when a key of that name
-    is not revoked. `expires_at` is read against the real clock.
+    Errors: `invalid` (details name each wrong name, scope or store), `name_taken` when a key of
+    that name is not revoked. `expires_at` is read against the real clock.
     """
     wanted = tuple(dict.fromkeys(scopes))
-    problems = (*_name_problems(name), *_scope_problems(wanted))
+    stores = None if home_stores is None else list(dict.fromkeys(home_stores))
+    problems = (*_name_problems(name), *_scope_problems(wanted), *_store_problems(stores))
     if problems:
         raise TierwiseError(_("The key was not made."), problems=problems)
     try:
-        with transaction.atomic():
+        with transaction.atomic(), pghistory.context(actor=actor):
             _made, key = ApiKey.objects.create_key(
-                name=name, scopes=list(wanted), expiry_date=expires_at
+                name=name, scopes=list(wanted), expiry_date=expires_at, home_stores=stores
             )
     except IntegrityError:
         raise TierwiseError(
@@ -67,9 +75,9 @@ def list_api_keys() -> tuple[KeyRecord, ...]:
     return tuple(_record(each) for each in ApiKey.objects.order_by("created", "pk"))
 
 
-def revoke_api_key(name: str) -> KeyRecord:
+def revoke_api_key(name: str, *, actor: str = "operator") -> KeyRecord:
     """Revoke the live key of that name, for good; `not_found` when there is none."""
-    with transaction.atomic():
+    with transaction.atomic(), pghistory.context(actor=actor):
         found = ApiKey.objects.select_for_update().filter(name=name, revoked=False).first()
         if found is None:
             raise NotFoundError(_("There is no key named %(name)s in use.") % {"name": name})
@@ -99,7 +107,8 @@ _COUNT = """
 
 
 def _record(key: ApiKey) -> KeyRecord:
-    return KeyRecord(key.name, key.prefix, tuple(key.scopes), key.created, key.revoked)
+    stores = None if key.home_stores is None else tuple(key.home_stores)
+    return KeyRecord(key.name, key.prefix, tuple(key.scopes), key.created, key.revoked, stores)
 
 
 def _name_problems(name: str) -> tuple[Problem, ...]:
@@ -107,6 +116,19 @@ def _name_problems(name: str) -> tuple[Problem, ...]:
         message = _("Write a name of 1 to %(most)s characters.") % {"most": _LONGEST_NAME}
         return (Problem("/name", "invalid_name", message),)
     return ()
+
+
+def _store_problems(stores: Sequence[str] | None) -> tuple[Problem, ...]:
+    if stores is None:
+        return ()
+    if not stores:
+        message = _("Name at least one store, or leave the row scope out for all stores.")
+        return (Problem("/stores", "required", message),)
+    return tuple(
+        Problem(f"/stores/{index}", "invalid_store", _("A store has a name."))
+        for index, store in enumerate(stores)
+        if not store.strip() or "\x00" in store
+    )
 
 
 def _scope_problems(scopes: tuple[str, ...]) -> tuple[Problem, ...]:

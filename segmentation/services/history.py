@@ -29,6 +29,7 @@ from segmentation.domain.history import (
 )
 from segmentation.models import (
     Customer,
+    CustomerListMember,
     CustomerTag,
     Fact,
     ManualMember,
@@ -78,11 +79,12 @@ _REFUND_FIELDS = ("refunded_at", "amount", "line_no")
 @dataclass(frozen=True, slots=True)
 class Overrides:
     """What people set by hand, by customer ordinal: keys of segments a customer was put into or
-    kept out of, and who objects to personalised decisions."""
+    kept out of, keys of the lists a customer is on, and who objects to personalised decisions."""
 
     included: Mapping[int, frozenset[str]] = field(default_factory=dict)
     excluded: Mapping[int, frozenset[str]] = field(default_factory=dict)
     objecting: frozenset[int] = frozenset()
+    lists: Mapping[int, frozenset[str]] = field(default_factory=dict)
 
 
 def load_histories(
@@ -129,24 +131,30 @@ def load_histories(
             included=overrides.included.get(row["ordinal"], frozenset()),
             excluded=overrides.excluded.get(row["ordinal"], frozenset()),
             objects=row["ordinal"] in overrides.objecting,
+            lists=overrides.lists.get(row["ordinal"], frozenset()),
         )
         for row in customers
     }
 
 
 def current_overrides(customer_ids: Collection[int]) -> Overrides:
-    """Manual includes, excludes and objections of these customers, as they are now."""
+    """Manual includes, excludes, lists and objections of these customers, as they are now."""
     by_kind: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
     manual = ManualMember.objects.filter(customer__in=customer_ids).values_list(
         "kind", "customer__ordinal", "segment__key"
     )
     for kind, ordinal, key in manual:
         by_kind[kind][ordinal].add(key)
+    for ordinal, key in CustomerListMember.objects.filter(
+        customer__in=customer_ids, list__retired_at=None
+    ).values_list("customer__ordinal", "list__key"):
+        by_kind["list"][ordinal].add(key)
     objecting = Objection.objects.filter(customer__in=customer_ids)
     return Overrides(
         included=_frozen(by_kind["include"]),
         excluded=_frozen(by_kind["exclude"]),
         objecting=frozenset(objecting.values_list("customer__ordinal", flat=True)),
+        lists=_frozen(by_kind["list"]),
     )
 
 
@@ -164,6 +172,7 @@ def read_overrides(table: pa.Table, *, ordinals: Collection[int]) -> Overrides:
         included=_frozen(by_kind["include"]),
         excluded=_frozen(by_kind["exclude"]),
         objecting=frozenset(objecting),
+        lists=_frozen(by_kind["list"]),
     )
 
 

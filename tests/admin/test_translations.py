@@ -26,7 +26,8 @@ CATALOGUE = REPOSITORY / "locale" / "zh_Hans" / "LC_MESSAGES" / "django.po"
 PACKAGES = ("config", "segmentation", "membership")
 CALLS = {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext", "ngettext_lazy"}
 CHINESE = re.compile(r"[一-鿿]")
-SAME_IN_BOTH = {"ID", "API"}
+SAME_IN_BOTH = {"ID", "API", "TGI"}
+ARGUMENT = re.compile(r"""\b_\((?P<quote>["'])(?P<text>.+?)(?P=quote)\)""")
 FIELD = re.compile(r"%\(\w+\)(?:\.\d+)?[sdf]|\{\w*\}")
 
 
@@ -46,6 +47,8 @@ def _python_texts(folder: Path) -> Iterator[tuple[str, str]]:
 
 def _template_texts(folder: Path) -> Iterator[tuple[str, str]]:
     for path in sorted(folder.rglob("*.html")):
+        for quoted in ARGUMENT.finditer(path.read_text()):  # {% include ... with text=_("...") %}
+            yield quoted["text"], path.name
         for node in _nodes(Template(path.read_text()).nodelist):
             if isinstance(node, TranslateNode):
                 literal = node.filter_expression.var
@@ -63,7 +66,8 @@ def _nodes(nodes: object) -> Iterator[Node]:
         if isinstance(node, TextNode):
             continue
         yield node
-        for name in ("nodelist", "nodelist_true", "nodelist_false", "nodelist_loop"):
+        for name in ("nodelist", "nodelist_true", "nodelist_false", "nodelist_loop",
+                     "nodelist_empty"):  # fmt: skip
             yield from _nodes(getattr(node, name, None))
         for _condition, branch in getattr(node, "conditions_nodelists", ()):
             yield from _nodes(branch)

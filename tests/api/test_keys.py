@@ -47,6 +47,7 @@ def test_create_shows_the_key_once_and_stores_a_hash() -> None:
                 "scopes": ["facts:write", "members:read"],
                 "created": stored.created.isoformat(),
                 "revoked": False,
+                "home_stores": None,
             }
         ]
     }
@@ -116,3 +117,25 @@ def test_services_refuse_an_unknown_name() -> None:
     with pytest.raises(TierwiseError, match="no key named nobody"):
         revoke_api_key("nobody")
     assert list_api_keys() == ()
+
+
+def test_a_row_scope_is_given_with_the_key() -> None:
+    run("create", "store", "--scopes", "customers:read", "--stores", "S2, S1,S2")
+    assert ApiKey.objects.get().home_stores == ["S2", "S1"]
+    assert run("list")["keys"][0]["home_stores"] == ["S2", "S1"]
+    out = io.StringIO()
+    call_command("api_key", "list", stdout=out)
+    assert out.getvalue().rstrip().endswith("in use  customers:read  stores S2,S1")
+
+
+def test_a_row_scope_of_no_store_is_none() -> None:
+    document = failed("create", "store", "--scopes", "customers:read", "--stores", " ,")
+    assert [(each["path"], each["code"]) for each in document["details"]] == [
+        ("/stores", "required")
+    ]
+    with pytest.raises(TierwiseError) as caught:
+        create_api_key("store", scopes=["customers:read"], home_stores=["S1", "a\x00", " "])
+    assert [(each.path, each.code) for each in caught.value.problems] == [
+        ("/stores/1", "invalid_store"), ("/stores/2", "invalid_store"),
+    ]  # fmt: skip
+    assert not ApiKey.objects.exists()

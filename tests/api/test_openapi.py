@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import call_command
 from django.urls import URLPattern, URLResolver, get_resolver
-from rest_framework.request import Request
 
 from segmentation.api.authentication import ApiKeyAuthentication
-from segmentation.api.pagination import CursorPages
-from segmentation.api.permissions import HasScope
+from segmentation.api.permissions import HasScope, scope_of
 from segmentation.api.views import ApiView, UnknownEndpoint
 from segmentation.models.access import SCOPES
 
 from .conftest import Caller
 
+COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.yaml"
+ONE = {
+    "<path:customer_id>": "C1",
+    "<str:key>": "gold",
+    "<str:receipt>": "pr_1",
+    "<int:run>": "1",
+}
 BULK = ["customers", "events", "order_lines", "orders", "referrals", "refunds"]
 
 
@@ -32,7 +41,19 @@ def test_the_document_is_valid_and_lists_every_endpoint(document: Any) -> None:
     assert sorted(paths) == sorted(
         [
             *(f"/api/v1/{kind}/bulk" for kind in BULK),
+            "/api/v1/customers/{customer_id}",
             "/api/v1/customers/{customer_id}/memberships",
+            "/api/v1/customers/{customer_id}/privacy",
+            "/api/v1/privacy/{receipt}",
+            "/api/v1/privacy/{receipt}/export",
+            "/api/v1/programs",
+            "/api/v1/programs/{key}",
+            "/api/v1/runs",
+            "/api/v1/runs/{run}",
+            "/api/v1/segments",
+            "/api/v1/segments/{key}/members",
+            "/api/v1/segments/{key}/runs",
+            "/api/v1/transitions",
         ]
     )
 
@@ -46,11 +67,13 @@ def test_every_operation_names_its_key_and_its_errors(document: Any) -> None:
         if path.startswith("/api/v1/")
         for operation in methods.values()
     ]
-    assert len(operations) == 7
-    assert len({operation["operationId"] for operation in operations}) == 7
+    assert len(operations) == 20
+    assert len({operation["operationId"] for operation in operations}) == 20
     for operation in operations:
         assert operation["security"] == [{"apiKey": []}]
-        assert {"200", "401", "403", "429"} <= set(operation["responses"])
+        assert {"200", "202"} & set(operation["responses"])
+        assert {"401", "403", "429"} <= set(operation["responses"])
+        assert any(f"Scope: `{scope}`." in operation["description"] for scope in SCOPES)
         error = operation["responses"]["403"]["content"]["application/json"]["schema"]
         assert error == {"$ref": "#/components/schemas/ErrorDocument"}
 
@@ -74,10 +97,23 @@ def _views(resolver: URLResolver, prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def _operations() -> Iterator[tuple[str, str, Any]]:
+    """Address, method and view of everything that can be asked."""
+    for route, view in _views(get_resolver()).items():
+        if view is UnknownEndpoint:
+            continue
+        address = "/" + route
+        for placeholder, example in ONE.items():
+            address = address.replace(placeholder, example)
+        for method in ("get", "post"):
+            if hasattr(view, method):
+                yield address, method, view
+
+
 def test_no_address_of_the_api_is_open() -> None:
     views = _views(get_resolver())
     assert views.pop("api/v1/") is UnknownEndpoint
-    assert len(views) == 7
+    assert len(views) == 19
     for route, view in views.items():
         assert issubclass(view, ApiView), route
         assert view.authentication_classes == [ApiKeyAuthentication], route
@@ -87,19 +123,19 @@ def test_no_address_of_the_api_is_open() -> None:
 
 @pytest.mark.django_db
 def test_a_key_is_refused_wherever_it_lacks_the_scope(caller: Caller) -> None:
-    for route, view in _views(get_resolver()).items():
-        if view is UnknownEndpoint:
-            continue
-        path = "/" + route.replace("<path:customer_id>", "C1")
-        others = [scope for scope in SCOPES if scope != view.scope]
-        send = "post" if hasattr(view, "post") else "get"
-        for client, status in ((caller(), 401), (caller(*others, name=route), 403)):
-            assert getattr(client, send)(path).status_code == status, route
+    asked = list(_operations())
+    assert len(asked) == 20
+    for number, (address, method, view) in enumerate(asked):
+        wanted = scope_of(view, method.upper())
+        others = [scope for scope in SCOPES if scope != wanted]
+        for client, status in ((caller(), 401), (caller(*others, name=f"k{number}"), 403)):
+            assert getattr(client, method)(address).status_code == status, (method, address)
 
 
-def test_pages_have_a_default_and_a_largest_size(rf: Any) -> None:
-    sizes = {
-        asked: CursorPages().get_page_size(Request(rf.get("/", {"limit": asked} if asked else {})))
-        for asked in ("", "1", "1000", "1001", "0", "x")
-    }
-    assert sizes == {"": 100, "1": 1, "1000": 1000, "1001": 1000, "0": 100, "x": 100}
+def test_the_committed_document_is_the_one_that_is_served() -> None:
+    """After a wanted change: `UPDATE_OPENAPI=1 pytest tests/api/test_openapi.py`."""
+    made = io.StringIO()
+    call_command("spectacular", stdout=made)
+    if os.environ.get("UPDATE_OPENAPI"):
+        COMMITTED.write_text(made.getvalue(), "utf-8")
+    assert made.getvalue() == COMMITTED.read_text("utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import polib
 import pytest
@@ -55,8 +56,10 @@ def test_pages_are_whole(visit: Visit) -> None:
         "runs": reverse("admin:segmentation_run_changelist"),
         "run": reverse("admin:segmentation_run_change", args=[shop.run.pk]),
         "recompute": reverse("admin:segmentation_run_recompute"),
-        "history": reverse("admin:segmentation_segmentevent_changelist"),
-        "key_add": reverse("admin:segmentation_apikey_add"),
+        "versions": reverse("admin:membership_program_versions", args=[shop.program.pk]),
+        "membership": reverse("admin:membership_membership_change", args=[_first("Membership")]),
+        "transition": reverse("admin:membership_transition_change", args=[_first("Transition")]),
+        "operations": reverse("admin:pghistory_context_changelist"),
     }
     visit.log_in(cast.operations_manager.username)
     language = str(visit.page.evaluate("document.documentElement.lang"))
@@ -103,8 +106,9 @@ def test_switching_the_language_stays_on_the_page(visit: Visit) -> None:
 
 
 def _first(model: str) -> int:
-    from membership.models import ProgramVersion
+    from membership.models import Membership, ProgramVersion, Transition
     from segmentation.models import Metric
 
-    found = {"Metric": Metric, "ProgramVersion": ProgramVersion, "Segment": Segment}[model]
+    models = (Membership, Metric, ProgramVersion, Segment, Transition)
+    found: Any = {each.__name__: each for each in models}[model]
     return int(found.objects.order_by("pk").values_list("pk", flat=True)[0])

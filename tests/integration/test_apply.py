@@ -299,7 +299,11 @@ def test_the_command_answers_with_one_document(tmp_path: Path) -> None:
     assert (code, len(answer["created"]), DefinitionVersion.objects.count()) == (0, 14, 0)
     code, answer = command(str(sample))
     assert (code, sorted(answer)) == (0, ["changed", "created", "unchanged", "warnings"])
-    assert Context.objects.get().metadata == {"actor": "operator", "reason": "apply a.yaml"}
+    assert Context.objects.get().metadata == {
+        "actor": "operator",
+        "reason": "apply a.yaml",
+        "command": "apply",
+    }
     code, answer = command(str(later))
     assert (code, answer["code"], answer["details"][0]["path"]) == (
         3, "not_available", "/overlap_policies",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import re
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,8 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from demo.convert import convert
+from demo.convert import convert, write_contacts
+from tests.fixtures.demo_project import FOLDER
 
+FACTS = FOLDER / "facts"
 MEMBERS = """household_id,age,income,home_ownership,household_size,household_comp
 1,65+,35-49K,Homeowner,2,2 Adults No Kids
 3,,,,,
@@ -52,6 +56,7 @@ def test_files_have_the_contracts_columns_and_exact_money(tmp_path: Path) -> Non
         "customers": 2,
         "orders": 2,
         "order_lines": 3,
+        "contacts": 2,
     }
     assert (target / "customers.csv").read_text().splitlines() == [
         "customer_id,tag:age,tag:income,tag:home_ownership,tag:household",
@@ -70,6 +75,38 @@ def test_files_have_the_contracts_columns_and_exact_money(tmp_path: Path) -> Non
         ("10", 1, "8", Decimal("0.00"), None, 0, Decimal("0.00")),
         ("20", 2, "9", Decimal("0.20"), None, 2, Decimal("0.20")),
     ]
+
+
+def test_contacts_are_invented_but_the_home_store_is_the_one_with_most_money(
+    tmp_path: Path,
+) -> None:
+    source, target = _source(tmp_path), tmp_path / "facts"
+    with gzip.open(source / "orders.csv.gz", "at") as file:  # more orders, no money
+        for basket in (30, 40):
+            file.write(f"{basket},3,9,2017-01-03 10:00:00,1,0.0,0.0,0.0\n")
+    lines = pq.read_table(source / "order_lines.parquet").to_pylist()
+    lines += [{**lines[1], "basket_id": basket} for basket in (30, 40)]
+    pq.write_table(pa.Table.from_pylist(lines), source / "order_lines.parquet")
+    convert(source, target=target)
+    with (target / "contacts.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["customer_id"], row["home_store"]) for row in rows] == [("1", "317"), ("3", "364")]
+
+
+def test_contacts_of_the_demo_are_nobodys(tmp_path: Path) -> None:
+    """Phones of the range nobody has, e-mails of a reserved domain; the same on every machine."""
+    target = tmp_path / "contacts.csv"
+    with (FACTS / "contacts.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert write_contacts({r["customer_id"]: r["home_store"] for r in rows}, path=target) == 1231
+    assert target.read_bytes() == (FACTS / "contacts.csv").read_bytes()
+    phones = [row["phone"] for row in rows if row["phone"]]
+    assert [phone for phone in phones if not re.fullmatch(r"1[2-9]\d\d55501\d\d", phone)] == []
+    assert len(set(phones)) == len(phones) > 1000
+    emails = [row["email"] for row in rows if row["email"]]
+    assert [email for email in emails if not email.endswith("@example.com")] == []
+    assert len(set(emails)) == len(emails) > 1000
+    assert sum(path.stat().st_size for path in FACTS.iterdir()) < 8_000_000
 
 
 @pytest.mark.parametrize(

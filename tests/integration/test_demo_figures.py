@@ -27,9 +27,11 @@ from segmentation.engine.plan.formulas import metric_shapes
 from segmentation.engine.plan.rules import layer_column
 from segmentation.engine.results import run_folder
 from segmentation.engine.snapshots import exact_metric, read_memberships, tag_values
-from segmentation.models import FactBatch, Run
+from segmentation.models import FactBatch, Run, StaffScope
+from segmentation.permissions import VIEW_HIDDEN, visible_customers
 from segmentation.services.definitions import current_catalog
 from tests.fixtures import demo_control
+from tests.fixtures.cast import make_roles
 from tests.fixtures.demo_project import FOLDER, ZONE, DemoProject, demo_project
 
 pytestmark = pytest.mark.django_db
@@ -51,10 +53,17 @@ def demo(
         yield project
 
 
+@pytest.fixture
+def roles(db: None) -> None:
+    """The groups of the migrations: a test that flushes the database takes them away."""
+    make_roles()
+
+
 def test_every_row_of_the_files_is_recorded(demo: DemoProject) -> None:
     found = [(f.kind, f.read, f.inserted, f.updated, f.rejected) for f in demo.imported]
     assert found == [
         ("customers", 1231, 1231, 0, 0),
+        ("customers", 1231, 0, 1231, 0),  # home stores and invented contacts
         ("orders", 77312, 77312, 0, 0),
         ("order_lines", 726740, 726740, 0, 0),
     ]
@@ -177,7 +186,7 @@ def test_summary_names_rows_seconds_sizes_tiers_and_moves(
 
 
 def test_a_second_demo_imports_nothing_and_moves_nobody(
-    demo: DemoProject, monkeypatch: pytest.MonkeyPatch
+    demo: DemoProject, roles: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[bool] = []
     monkeypatch.setattr(
@@ -207,21 +216,45 @@ def test_only_the_current_month_is_computed_again_after_a_correction(demo: DemoP
 
 
 def test_log_ins_are_kept_and_replaced_only_when_nobody_knows_them(
-    demo: DemoProject, tmp_path: Path
+    demo: DemoProject, roles: None, tmp_path: Path
 ) -> None:
     path = tmp_path / "demo-logins"
     first = demo_logins(path)
     assert path.stat().st_mode & 0o777 == 0o600
-    assert [login.name for login in first] == ["operations", "support"]
+    names = "operations reviewer analyst support store_manager auditor integration admin"
+    assert [login.name for login in first] == names.split()
     assert demo_logins(path) == first
     support = User.objects.get(username="support")
-    assert support.has_perm("segmentation.view_customer")
-    assert not support.has_perm("segmentation.view_hidden_segment")
     support.set_password("changed in the admin")
     support.save()
     second = demo_logins(path)
-    assert second[0] == first[0]
-    assert second[1].password not in ("changed in the admin", first[1].password)
+    assert second[:3] + second[4:] == first[:3] + first[4:]
+    assert second[3].password not in ("changed in the admin", first[3].password)
+
+
+def test_each_log_in_has_the_rights_of_its_role_and_no_more(
+    demo: DemoProject, roles: None, tmp_path: Path
+) -> None:
+    demo_logins(tmp_path / "demo-logins")
+    people = {user.username: user for user in User.objects.all()}
+    assert [name for name, user in people.items() if user.is_superuser] == ["admin"]
+    sees_hidden = {name for name, user in people.items() if user.has_perm(VIEW_HIDDEN)}
+    assert sees_hidden == {"operations", "reviewer", "auditor", "admin"}
+    assert people["support"].has_perm("segmentation.view_customer")
+    assert {name: visible_customers(user).count() for name, user in people.items()} == {
+        **dict.fromkeys(people, 1231),
+        "store_manager": 37,
+    }
+    assert visible_customers(people["store_manager"]).values_list("home_store").distinct()[0] == (
+        "367",
+    )
+
+
+def test_a_store_that_a_person_chose_stays(demo: DemoProject, roles: None, tmp_path: Path) -> None:
+    demo_logins(tmp_path / "demo-logins")
+    StaffScope.objects.filter(user__username="store_manager").update(home_stores=["356"])
+    demo_logins(tmp_path / "demo-logins")
+    assert StaffScope.objects.get(user__username="store_manager").home_stores == ["356"]
 
 
 class _Idle:

@@ -308,7 +308,7 @@ def test_histories_as_of_a_watermark(record: Record, django_assert_max_num_queri
     ids = list(Customer.objects.order_by("external_id").values_list("pk", flat=True))
 
     def amounts(watermark: int) -> dict[str, list[str]]:
-        with django_assert_max_num_queries(12):
+        with django_assert_max_num_queries(13):
             found = load_histories(ids, watermark=watermark)
         return {
             history.external_id: sorted(str(order.amount) for order in history.orders)

@@ -49,6 +49,7 @@ from segmentation.domain.rules import (
     AttrLeaf,
     BucketLeaf,
     LayerLeaf,
+    ListLeaf,
     MetricLeaf,
     Node,
     Not,
@@ -57,7 +58,7 @@ from segmentation.domain.rules import (
     TierLeaf,
 )
 
-from .strategies_world import INTERESTING_DAYS, PROPERTIES, TEXTS
+from .strategies_world import INTERESTING_DAYS, LISTS, PROPERTIES, TEXTS
 
 Draw = Callable[[st.SearchStrategy[Anything]], Anything]
 
@@ -288,6 +289,7 @@ def nodes(
     """Rules over what is known already."""
     kinds: list[st.SearchStrategy[Node]] = [metric_leaves(metrics), metric_leaves(metrics)]
     kinds += [attr_leaves(), tag_leaves(groups), bucket_leaves, tier_leaves]
+    kinds.append(st.builds(ListLeaf, st.sampled_from(LISTS)))
     if known_layerings:
         kinds.append(layer_leaves(known_layerings))
     if segments:

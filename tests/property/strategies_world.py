@@ -46,6 +46,7 @@ INTERESTING_DAYS = tuple(
     )
 )  # fmt: skip
 PROPERTIES = ("n", "N", "a/b")
+LISTS = ("vip", "s0")  # a list may be called like a segment
 _US = timedelta(microseconds=1)
 _DAY = timedelta(days=1)
 
@@ -252,6 +253,7 @@ def worlds(
                 included=draw(some_keys),
                 excluded=draw(some_keys),
                 objects=draw(st.sampled_from((False, False, True))),
+                lists=draw(st.sets(st.sampled_from(LISTS), max_size=2).map(frozenset)),
             )
         )
     by_name = {person.external_id: person for person in people}

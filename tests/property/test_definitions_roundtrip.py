@@ -35,6 +35,7 @@ from segmentation.domain.rules import (
     AttrLeaf,
     BucketLeaf,
     LayerLeaf,
+    ListLeaf,
     MetricLeaf,
     Node,
     Not,
@@ -117,6 +118,7 @@ tag_leaves = st.one_of(
 leaves = st.one_of(
     tag_leaves,
     st.builds(SegmentLeaf, keys),
+    st.builds(ListLeaf, keys),
     st.builds(TierLeaf, keys, st.sampled_from(["at_least", "eq"]), texts),
 )
 

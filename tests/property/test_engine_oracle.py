@@ -132,6 +132,7 @@ def overrides_table(case: Case) -> pa.Table:
     for ordinal, person in enumerate(case.world.people):
         rows += [(ordinal, "include", key) for key in sorted(person.included)]
         rows += [(ordinal, "exclude", key) for key in sorted(person.excluded)]
+        rows += [(ordinal, "list", key) for key in sorted(person.lists)]
         if person.objects:
             rows.append((ordinal, "objection", None))
     columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[], [], []]

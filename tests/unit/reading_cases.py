@@ -66,10 +66,13 @@ programs:
 
 
 def stored(text: str = SAMPLE) -> Stored:
-    """The definitions of a valid text as if they were stored."""
+    """The definitions of a valid text as if they were stored; one list is hidden, one is not."""
     reading = read_sources([Source("stored.yaml", text)], project_zone=ZONE)
     assert reading.problems == ()
-    return Stored(living={ref: replace(e, source=None) for ref, e in reading.patch.items()})
+    return Stored(
+        living={ref: replace(e, source=None) for ref, e in reading.patch.items()},
+        lists={"vip_list": False, "quiet_list": True},
+    )
 
 
 def problems(text: str, *, on: Stored | None = None, zone: str = ZONE) -> list[Problem]:

@@ -36,6 +36,7 @@ from segmentation.domain.rules import (
     AttrLeaf,
     BucketLeaf,
     LayerLeaf,
+    ListLeaf,
     MetricLeaf,
     Node,
     Not,
@@ -407,6 +408,14 @@ def test_bucket() -> None:
     assert not person.holds(BucketLeaf("spring", 0, number))
     assert not person.holds(BucketLeaf("spring", number + 1, 10000))
     assert person.holds(BucketLeaf("spring", 0, 10000))
+
+
+def test_lists() -> None:
+    """Case 20: on the list or not; a list that nobody ever filled has nobody."""
+    person = oracle(CustomerHistory("c", lists=frozenset({"vip"})))
+    assert person.holds(ListLeaf("vip"))
+    assert not person.holds(Not(ListLeaf("vip")))
+    assert not person.holds(ListLeaf("other"))
 
 
 def test_highest_rank_whose_rule_holds() -> None:

@@ -158,7 +158,11 @@ def test_reads_every_leaf_with_its_type(rule: str, expected: Node) -> None:
         ("{tier: silver, cmp: eq, value: gold}", "unknown_program"),
         ("{tier: gold, cmp: eq, value: bronze}", "unknown_tier"),
         ("{tier: gold, cmp: gte, value: gold}", "cmp_not_allowed"),
-        ("{list: vip, cmp: member}", "not_available"),
+        ("{list: vip, cmp: member}", "unknown_list"),
+        ("{list: quiet_list, cmp: member}", "forbidden_input"),
+        ("{list: vip_list, cmp: eq}", "cmp_not_allowed"),
+        ("{list: vip_list}", "missing_key"),
+        ("{list: vip_list, cmp: member, value: 1}", "unknown_key"),
         ("{score: churn, cmp: gt, value: 1}", "not_available"),
         ("{bucket: {salt: a, from: 5, to: 5}}", "out_of_range"),
         ("{bucket: {salt: a, from: 0, to: 10001}}", "out_of_range"),
@@ -178,6 +182,23 @@ def test_refuses_at_the_node(rule: str, code: str) -> None:
     assert codes(segment(f"{{all: [{{segment: app_users, cmp: member}}, {{not: {rule}}}]}}")) == [
         (f"{RULE}/all/1/not", code)
     ]
+
+
+def test_lists_in_rules() -> None:
+    """Internal lists may be used in segments and rule tags, hidden ones in hidden segments only."""
+    leaf = "{not: {list: %s, cmp: member}}"
+    for key, visibility, expected in (
+        ("vip_list", "internal", []),
+        ("vip_list", "hidden", []),
+        ("quiet_list", "hidden", []),
+        ("quiet_list", "internal", [(f"{RULE}/not", "forbidden_input")]),
+    ):
+        assert codes(segment(leaf % key, visibility=visibility)) == expected, (key, visibility)
+    tag = "tags: [{group: g, exclusive: true, rules: [{value: v, rule: {list: %s, cmp: member}}]}]"
+    assert codes(tag % "vip_list") == []
+    assert codes(tag % "quiet_list") == [("/tags/0/rules/0/rule", "forbidden_input")]
+    [unknown] = problems(segment("{list: vip_lst, cmp: member}"))
+    assert unknown.message == 'No list "vip_lst". Did you mean "vip_list"?'
 
 
 def test_all_problems_of_a_rule_come_at_once() -> None:

@@ -145,8 +145,8 @@ class Command(BaseCommand):
             self._say(gettext("Address: %(url)s") % {"url": services.url})
         for login in logins:
             self._say(
-                gettext("Log-in: %(name)s, password %(password)s")
-                % {"name": login.name, "password": login.password}
+                gettext("Log-in: %(name)s, password %(password)s (%(role)s)")
+                % {"name": login.name, "password": login.password, "role": login.role}
             )
         self._say(
             gettext("The log-ins are kept in %(path)s.")

@@ -20,6 +20,7 @@ OPERATOR = "operator"  # whoever works on the machine itself
 
 class Command(ContractCommand):
     help = "Make definitions documents (YAML or JSON) current: all of them or nothing."
+    is_audited = True
 
     def add_options(self, parser: CommandParser) -> None:
         parser.add_argument("files", nargs="+", metavar="FILE", help="a document; - is the input")

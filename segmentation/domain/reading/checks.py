@@ -26,6 +26,7 @@ UNKNOWN = {
     "metric": ("unknown_metric", "metric", "", ""),
     "layering": ("unknown_layer", "layering", "unknown_value", "layer"),
     "segment": ("unknown_segment", "segment", "", ""),
+    "list": ("unknown_list", "list", "", ""),
     "program": ("unknown_program", "program", "unknown_tier", "tier"),
 }
 
@@ -46,12 +47,14 @@ class Candidate:
     """The catalog as it would be.
 
     `retired` are the definitions that a document ends. `tiers` are the tier keys of each program,
-    None where its version could not be read.
+    None where its version could not be read. `lists` are the customer lists there are: no part of
+    any document, by key whether it is hidden.
     """
 
     entries: Mapping[Ref, Entry]
     retired: Collection[Ref]
     tiers: Mapping[str, tuple[str, ...] | None]
+    lists: Mapping[str, bool] = field(default_factory=dict)
     graph: Graph = field(init=False)
     # Without programs: a `tier` leaf reads what was before the run.
     evaluated: Graph = field(init=False)
@@ -102,6 +105,9 @@ def _check_use(candidate: Candidate, entry: Entry, use: Use) -> Iterator[Finding
     if use.ref.kind == "attr":
         return
     code, noun, value_code, value_noun = UNKNOWN[use.ref.kind]
+    if use.ref.kind == "list":
+        yield from _check_list(candidate, entry, use)
+        return
     if use.ref not in candidate.entries:
         if use.ref in candidate.retired:
             why = f'The {noun} "{use.ref.key}" is retired.'
@@ -116,6 +122,18 @@ def _check_use(candidate: Candidate, entry: Entry, use: Use) -> Iterator[Finding
             why = f'The {noun} "{use.ref.key}" has no {value_noun} "{value}".'
             hint = did_you_mean(value, known or ())
             yield Finding(entry.ref, use.path, value_code, why + hint, use.ref)
+
+
+def _check_list(candidate: Candidate, entry: Entry, use: Use) -> Iterator[Finding]:
+    key = use.ref.key
+    if key not in candidate.lists:
+        why = f'No list "{key}".{did_you_mean(key, list(candidate.lists))}'
+        yield Finding(entry.ref, use.path, UNKNOWN["list"][0], why, use.ref)
+        return
+    user = entry.definition
+    if candidate.lists[key] and not (isinstance(user, Segment) and user.visibility == "hidden"):
+        why = f'The list "{key}" is hidden, so only a hidden segment can use it.'
+        yield Finding(entry.ref, use.path, "forbidden_input", why, use.ref)
 
 
 def _check_segment(candidate: Candidate, entry: Entry) -> Iterator[Finding]:

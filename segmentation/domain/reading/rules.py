@@ -19,6 +19,7 @@ from ..rules import (
     BucketLeaf,
     LayerLeaf,
     Leaf,
+    ListLeaf,
     MetricLeaf,
     Node,
     Not,
@@ -32,8 +33,8 @@ from .operands import OperandType, read_operand
 from .place import Place, did_you_mean
 
 COMBINATIONS = ("all", "any", "not")
-LEAVES = ("metric", "tag", "attr", "layer", "segment", "tier", "bucket")
-LATER_LEAVES = ("list", "score")
+LEAVES = ("metric", "tag", "attr", "layer", "segment", "list", "tier", "bucket")
+LATER_LEAVES = ("score",)
 PERSONAL_ATTRS = ("name", "phone", "email", "unionid", "external_userid")
 
 
@@ -197,15 +198,26 @@ def attr_type(name: str) -> OperandType:
     return "boolean" if name in BOOLEAN_ATTRS else "number"
 
 
-def _read_segment(place: Place, uses: list[Use]) -> Leaf | None:
-    fields = place.pinned().fields(("segment", "cmp"), required=("segment", "cmp"))
-    if fields is None or "segment" not in fields:
+def _read_membership(place: Place, kind: str, uses: list[Use]) -> str | None:
+    """The name in `{kind: name, cmp: member}`."""
+    fields = place.pinned().fields((kind, "cmp"), required=(kind, "cmp"))
+    if fields is None or kind not in fields:
         return None
-    name = fields["segment"].text()
+    name = fields[kind].text()
     if name is not None:
-        uses.append(Use(place.path, Ref("segment", name)))
+        uses.append(Use(place.path, Ref(kind, name)))
     cmp = fields["cmp"].choice(("member",), code="cmp_not_allowed") if "cmp" in fields else None
-    return None if name is None or cmp is None else SegmentLeaf(name)
+    return None if cmp is None else name
+
+
+def _read_segment(place: Place, uses: list[Use]) -> Leaf | None:
+    name = _read_membership(place, "segment", uses)
+    return None if name is None else SegmentLeaf(name)
+
+
+def _read_list(place: Place, uses: list[Use]) -> Leaf | None:
+    name = _read_membership(place, "list", uses)
+    return None if name is None else ListLeaf(name)
 
 
 def _read_tier(place: Place, uses: list[Use]) -> Leaf | None:
@@ -250,6 +262,7 @@ _READERS: dict[str, Callable[[Place, list[Use]], Leaf | None]] = {
     "layer": _read_layer,
     "attr": _read_attr,
     "segment": _read_segment,
+    "list": _read_list,
     "tier": _read_tier,
     "bucket": _read_bucket,
 }

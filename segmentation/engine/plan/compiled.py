@@ -13,7 +13,7 @@ import ibis.expr.types as ir
 
 from segmentation.domain import dependencies
 from segmentation.domain.definitions import Catalog, FactMetric, FormulaMetric, TagGroup
-from segmentation.domain.rules import BucketLeaf, Node, TagLeaf, TierLeaf, leaves
+from segmentation.domain.rules import BucketLeaf, ListLeaf, Node, TagLeaf, TierLeaf, leaves
 
 from .features import customers_table, layer_expression, tag_tables
 from .fields import property_keys
@@ -26,6 +26,7 @@ from .rules import (
     bucket_column,
     has_leaf_column,
     layer_column,
+    list_column,
     rank_column,
     rule_expression,
     segment_column,
@@ -88,14 +89,19 @@ def compile_plan(
     tier_ranks: Mapping[str, Mapping[str, int]] | None = None,
     overrides: frozenset[Override] = frozenset(),
     has_objections: bool = False,
+    probes: Mapping[str, Node] | None = None,
 ) -> CompiledPlan:
-    """Compile everything once. `overrides` names what the manual rows of the run touch."""
+    """Compile everything once. `overrides` names what the manual rows of the run touch.
+
+    `probes` are more rules, each a boolean column of that name in the verdicts.
+    """
     parameters = Parameters()
     shapes = metric_shapes(catalog.metrics)
     properties = property_keys(catalog.metrics.values())
     nodes = [rule.rule for group in catalog.tag_groups.values() for rule in group.rules]
     nodes += [segment.rule for segment in catalog.segments.values()]
     nodes += [node for ladder in ladders for _, node in ladder.rules]
+    nodes += (probes or {}).values()
     found = [leaf for node in nodes for leaf in leaves(node)]
     tag_leaves = {
         leaf: position
@@ -108,11 +114,14 @@ def compile_plan(
         )
     }
     salts = tuple(sorted({leaf.salt for leaf in found if isinstance(leaf, BucketLeaf)}))
+    lists = tuple(sorted({leaf.list for leaf in found if isinstance(leaf, ListLeaf)}))
     before = tuple(sorted({leaf.program for leaf in found if isinstance(leaf, TierLeaf)}))
     context = RuleContext(catalog, shapes, tag_leaves, tier_ranks or {}, parameters)
 
     metrics = _metrics(catalog, shapes, properties, parameters)
-    manual = _overrides(overrides, has_objections) if overrides or has_objections else None
+    manual = None
+    if overrides or has_objections or lists:
+        manual = _overrides(overrides, has_objections, lists)
     base = _inputs(metrics, catalog, context, salts, before, manual)
     table = _layers(base, context)
     table = _rule_tags(table, context)
@@ -120,7 +129,10 @@ def compile_plan(
     table = table.mutate(
         **{rank_column(ladder.key): _rank(table, ladder, context) for ladder in ladders}
     )
-    verdicts = table.select(_snapshot_columns(catalog, shapes, ladders))
+    if probes:
+        probed = {name: rule_expression(table, node, context) for name, node in probes.items()}
+        table = table.mutate(**probed)
+    verdicts = table.select([*_snapshot_columns(catalog, shapes, ladders), *(probes or {})])
     return CompiledPlan(
         catalog=catalog,
         shapes=shapes,
@@ -194,7 +206,9 @@ def _inputs(
     return _left_joins(customers_table(), parts)
 
 
-def _overrides(overrides: frozenset[Override], has_objections: bool) -> ir.Table:
+def _overrides(
+    overrides: frozenset[Override], has_objections: bool, lists: Sequence[str]
+) -> ir.Table:
     rows = ibis.table({"ordinal": "int64", "kind": "string", "segment": "string"}, name="overrides")
     flags = {
         f"{kind}:{segment}": ((rows.kind == kind) & (rows.segment == segment)).any()
@@ -202,6 +216,8 @@ def _overrides(overrides: frozenset[Override], has_objections: bool) -> ir.Table
     }
     if has_objections:
         flags["objects"] = (rows.kind == "objection").any()
+    for key in lists:
+        flags[list_column(key)] = ((rows.kind == "list") & (rows.segment == key)).any()
     return rows.group_by("ordinal").agg(**flags)
 
 

@@ -19,6 +19,7 @@ from segmentation.domain.rules import (
     AttrLeaf,
     BucketLeaf,
     LayerLeaf,
+    ListLeaf,
     MetricLeaf,
     Node,
     Not,
@@ -80,6 +81,11 @@ def bucket_column(salt: str) -> str:
     return f"bucket:{name_part(salt)}"
 
 
+def list_column(key: str) -> str:
+    """Whether a customer is on a list."""
+    return f"list:{key}"
+
+
 @dataclass(frozen=True, slots=True)
 class RuleContext:
     """What leaves are looked up in. `tag_leaves` numbers the leaves that have a column."""
@@ -113,6 +119,8 @@ def rule_expression(table: ir.Table, node: Node, context: RuleContext) -> ir.Boo
             return _leaf(column, node, lambda: compare_text(column, node.cmp, node.value))
         case SegmentLeaf(segment):
             return table[segment_column(segment)]
+        case ListLeaf(key):
+            return table[list_column(key)].fill_null(False)
         case TierLeaf():
             rank = context.tier_ranks.get(node.program, {}).get(node.tier)
             held = table[before_column(node.program)]

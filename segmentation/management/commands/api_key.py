@@ -1,4 +1,4 @@
-"""`api_key create NAME --scopes a,b`, `api_key list`, `api_key revoke NAME`."""
+"""`api_key create NAME --scopes a,b [--stores a,b]`, `api_key list`, `api_key revoke NAME`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from segmentation.services.api_keys import create_api_key, list_api_keys, revoke
 
 class Command(ContractCommand):
     help = "Make, list and revoke the API keys of outside systems."
+    is_audited = True
 
     def add_options(self, parser: CommandParser) -> None:
         parser.add_argument("act", choices=("create", "list", "revoke"))
@@ -27,6 +28,12 @@ class Command(ContractCommand):
             help=f"create: what the key may do, separated by commas: {', '.join(SCOPES)}",
         )
 
+        parser.add_argument(
+            "--stores",
+            metavar="A,B",
+            help="create: the key reads only customers of these home stores, separated by commas",
+        )
+
     def answer(self, **options: Any) -> Mapping[str, Any]:
         act, name = options["act"], options["name"]
         if act == "list":
@@ -36,8 +43,8 @@ class Command(ContractCommand):
             raise TierwiseError("The name of the key is missing.", problems=(problem,))
         if act == "revoke":
             return _shown(asdict(revoke_api_key(name)))
-        scopes = [scope.strip() for scope in options["scopes"].split(",") if scope.strip()]
-        made = create_api_key(name, scopes=scopes)
+        stores = None if options["stores"] is None else _words(options["stores"])
+        made = create_api_key(name, scopes=_words(options["scopes"]), home_stores=stores)
         return {"name": made.name, "key": made.key}
 
     def show(self, document: Mapping[str, Any]) -> None:
@@ -48,8 +55,20 @@ class Command(ContractCommand):
         for record in document.get("keys", [document]):
             state = "revoked" if record["revoked"] else "in use"
             scopes = ",".join(record["scopes"])
-            self.stdout.write(f"{record['prefix']}  {record['name']}  {state}  {scopes}")
+            stores = record["home_stores"]
+            only = "" if stores is None else f"  stores {','.join(stores)}"
+            self.stdout.write(f"{record['prefix']}  {record['name']}  {state}  {scopes}{only}")
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def _shown(record: dict[str, Any]) -> dict[str, Any]:
-    return {**record, "scopes": list(record["scopes"]), "created": record["created"].isoformat()}
+    stores = record["home_stores"]
+    return {
+        **record,
+        "scopes": list(record["scopes"]),
+        "created": record["created"].isoformat(),
+        "home_stores": None if stores is None else list(stores),
+    }

@@ -51,6 +51,7 @@ def import_file(
     recorded_at: datetime,
     strict: bool = False,
     rejects: Path | None = None,
+    source: FactBatch.Source = FactBatch.Source.IMPORT,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Counts:
     """Record the rows of a file; a rejected row never stops the others.
@@ -62,7 +63,7 @@ def import_file(
     fact = fact_kind(kind)
     groups = imported_groups()
     reading = Reading(fact, zone, base_currency, groups)
-    author = Author(FactBatch.Source.IMPORT, actor, recorded_at, now, path.name)
+    author = Author(source, actor, recorded_at, now, path.name)
     with open_facts(path, kind=fact, groups=groups) as file:
         rejects_file = _rejects_file(rejects, beside=path) if rejects is not None else None
         try:

@@ -1,0 +1,1 @@
+"""The builder's parts that know definitions only: fields of rules, metrics, tags and layerings."""

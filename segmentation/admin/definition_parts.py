@@ -1,0 +1,69 @@
+"""Parts of a definition's page: what it is related to, and what is wrong with the newest run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from segmentation.models import Run
+from segmentation.permissions import Viewer, hidden_words, mentions_hidden
+from segmentation.services.relations import Related
+
+from . import shown
+
+KIND_WORDS = {
+    "tag": _("Tag"),
+    "metric": _("Metric"),
+    "layering": _("Layering"),
+    "segment": _("Segment"),
+    "program": _("Program"),
+    "list": _("List"),
+}
+# The page of each kind, and the right to open it.
+_PAGES = {
+    "tag": ("segmentation_taggroup_change", "segmentation.view_taggroup"),
+    "metric": ("segmentation_metric_change", "segmentation.view_metric"),
+    "layering": ("segmentation_layering_change", "segmentation.view_layering"),
+    "segment": ("segmentation_segment_change", "segmentation.view_segment"),
+    "list": ("segmentation_customerlist_change", "segmentation.view_customerlist"),
+}
+
+
+def related_rows(found: Iterable[Related], *, user: Viewer) -> list[tuple[Any, Any, bool]]:
+    """Kind, name (a link where there is a page the reader may open), and whether it is named
+    directly."""
+    return [
+        (KIND_WORDS[each.ref.kind], related_link(each, user=user), each.is_direct) for each in found
+    ]
+
+
+def related_link(related: Related, *, user: Viewer) -> SafeString | str:
+    """The name of a related definition, leading to its page."""
+    text = shown.label_in(related.label)
+    page, right = _PAGES.get(related.ref.kind, ("", ""))
+    if not page or related.pk is None or not user.has_perm(right):
+        return text
+    return shown.link(page, args=[related.pk], text=text)
+
+
+def run_trouble(published: Run | None, *, user: Any) -> dict[str, Any] | None:
+    """The newest run if it failed after the one whose results show; None when all is well.
+
+    Its error shows in full only to people who may know every name in it.
+    """
+    latest = (
+        Run.objects.filter(is_dry_run=False).order_by("-pk").only("pk", "as_of", "status", "error")
+    )
+    run = latest.exclude(status__in=(Run.Status.QUEUED, Run.Status.RUNNING)).first()
+    if run is None or run.status not in (Run.Status.FAILED, Run.Status.HELD):
+        return None
+    if published is not None and published.pk > run.pk:
+        return None
+    text = run.error
+    if text and mentions_hidden(text, words=hidden_words(user)):
+        text = gettext("Details are restricted.")
+    return {"run": run, "status": shown.run_status(run), "error": text}

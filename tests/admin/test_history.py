@@ -1,0 +1,256 @@
+"""History: what changed, before and after, by whom and why; for people, roles, keys and rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pghistory
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import Group, Permission, User
+from django.test import Client
+from django.urls import reverse
+from pghistory.models import Context
+
+from membership.models import Membership
+from segmentation.models import ApiKey, ManualMember, Metric
+from segmentation.queries.changes import MOST_COUNTED
+from segmentation.services.api_keys import create_api_key, revoke_api_key
+from segmentation.services.manual_members import exclude_customer
+from tests.fixtures.cast import Cast
+from tests.fixtures.sample import HIDDEN_KEY, Shop
+
+Enter = Callable[..., Client]
+LOG = reverse("admin:pghistory_context_changelist")
+
+
+@pytest.fixture
+def boss(db: None) -> User:
+    return User.objects.create_superuser("boss")
+
+
+@contextmanager
+def act(**told: Any) -> Iterator[None]:
+    """One act, as a request or a command is."""
+    with pghistory.context(**told):
+        yield
+
+
+def rows(response: Any) -> list[tuple[str, ...]]:
+    return [tuple(str(cell) for cell in row) for row in response.context["table"].rows]
+
+
+def entries(client: Client, name: str, key: object) -> list[Any]:
+    response = client.get(reverse(f"admin:{name}_history", args=[key]))
+    assert response.status_code == 200
+    return list(response.context["entries"])
+
+
+def fields(entry: Any) -> dict[str, tuple[str, str]]:
+    return {str(each.name): (str(each.before), str(each.after)) for each in entry.fields}
+
+
+def test_an_act_is_one_line_with_all_it_changed(cast: Cast, shop: Shop, enter: Enter) -> None:
+    Context.objects.all().delete()
+    with act(actor="analyst", reason="tidy up", command="apply"):
+        for metric in Metric.objects.all():
+            metric.label_en = "Spend"
+            metric.save()
+        shop.segment.label_en = "Users of the app"
+        shop.segment.save()
+    client = enter(cast.analyst)
+    (row,) = rows(client.get(LOG))
+    assert row[1] == "analyst"
+    assert row[2] == "Metric: 1 changed<br>Segment: 1 changed"
+    assert row[3] == "tidy up"
+    assert "Command line" in row[4]
+    assert "apply" in row[4]
+    page = client.get(reverse("admin:pghistory_context_change", args=[Context.objects.get().pk]))
+    metric_table, segment_table = page.context["tables"]
+    (change,) = metric_table.changes
+    assert fields(change) == {"English name": ("Net spend, 365 days", "Spend")}
+    (change,) = segment_table.changes
+    assert fields(change) == {"English name": ("App users", "Users of the app")}
+    assert change.address == reverse("admin:segmentation_segment_change", args=[shop.segment.pk])
+
+
+def test_a_definition_shows_as_a_difference(cast: Cast, shop: Shop, enter: Enter) -> None:
+    metric = Metric.objects.get()
+    metric.document = {**metric.document, "window": {"days": 180, "to_now": True}}
+    with act(actor="analyst"):
+        metric.save()
+    told = entries(enter(cast.analyst), "segmentation_metric", metric.pk)
+    (field,) = next(each for each in told if each.who == "analyst").fields
+    lines = [f"{line.sign}{line.text}" for line in field.diff if line.sign in "+-"]
+    assert lines == ["-window: {days: 365, to_now: true}", "+window: {days: 180, to_now: true}"]
+
+
+def test_acts_are_found_by_person_kind_and_day(cast: Cast, shop: Shop, enter: Enter) -> None:
+    Context.objects.all().delete()
+    metric = Metric.objects.get()
+    for number, told in enumerate(
+        ({"actor": "analyst"}, {"user": cast.reviewer.pk, "username": "reviewer"})
+    ):
+        with act(**told):
+            metric.version = 5 + number
+            metric.save()
+    with act(actor="analyst"):
+        exclude_customer(
+            shop.segment, customer=shop.customers[0], reason="asked", actor="operations_manager"
+        )
+    client = enter(cast.auditor)
+
+    def who(**asked: str) -> list[str]:
+        return [row[1] for row in rows(client.get(LOG, asked))]
+
+    assert sorted(who()) == ["analyst", "operations_manager", "reviewer"]
+    assert who(person="analyst") == ["analyst"]
+    assert who(person="reviewer") == ["reviewer"]
+    assert who(person="nobody") == []
+    assert who(kind="segmentation.manualmemberevent") == ["operations_manager"]
+    assert who(since="2999-01-01") == []
+    assert sorted(who(until="2999-01-01")) == ["analyst", "operations_manager", "reviewer"]
+    wrong = client.get(LOG, {"since": "2026-02-02", "until": "2026-02-01"})
+    assert "until" in wrong.context["form"].errors
+
+
+def test_pages_of_acts_follow_each_other(cast: Cast, shop: Shop, enter: Enter) -> None:
+    Context.objects.all().delete()
+    metric = Metric.objects.get()
+    for number in range(53):
+        with act(actor=f"p{number:02}"):
+            metric.version = 10 + number
+            metric.save()
+    client = enter(cast.auditor)
+    first = client.get(LOG)
+    second = client.get(LOG + first.context["next_url"])
+    seen = [row[1] for row in (*rows(first), *rows(second))]
+    # All in one transaction of the test, so their times are equal: none is lost or shown twice.
+    assert sorted(seen) == [f"p{number:02}" for number in range(53)]
+    assert second.context["next_url"] == ""
+
+
+def test_counts_stop_at_a_thousand(cast: Cast, shop: Shop, enter: Enter) -> None:
+    with act(actor="till"):
+        for _turn in range(MOST_COUNTED // 6 + 1):
+            for value in (1, 2):
+                Membership.objects.update(rank=value)
+    (row,) = [row for row in rows(enter(cast.auditor).get(LOG)) if row[1] == "till"]
+    assert row[2] == "Membership: 1,000 changed and more"
+
+
+def test_what_is_hidden_is_in_no_act_of_others(cast: Cast, shop: Shop, enter: Enter) -> None:
+    Context.objects.all().delete()
+    with act(actor="operations_manager", reason=f"quieter {HIDDEN_KEY}"):
+        shop.hidden.version = 7
+        shop.hidden.save()
+    hidden = Context.objects.get()
+    with act(actor="operations_manager", reason=f"because of {HIDDEN_KEY}"):
+        metric = Metric.objects.get()
+        metric.version = 7
+        metric.save()
+        shop.hidden.version = 8
+        shop.hidden.save()
+    (row,) = rows(enter(cast.analyst).get(LOG))
+    assert row[2:4] == ("Metric: 1 changed", "Details are restricted.")
+    page = reverse("admin:pghistory_context_change", args=[hidden.pk])
+    assert enter(cast.analyst).get(page).status_code == 404
+    assert enter(cast.auditor).get(page).status_code == 200
+    assert len(rows(enter(cast.auditor).get(LOG))) == 2
+
+
+def test_changes_by_hand_in_the_database_are_kept_too(cast: Cast, shop: Shop, enter: Enter) -> None:
+    Metric.objects.update(version=99)
+    response = enter(cast.auditor).get(reverse("admin:pghistory_context_outside"))
+    assert any(row[1:] and "Net spend" in row[3] for row in rows(response))
+
+
+def test_roles_and_people_are_tracked(cast: Cast, boss: User, enter: Enter) -> None:
+    """architecture.md 15: roles."""
+    client = enter(boss)
+    person = cast.support_agent
+    page = reverse("admin:auth_user_change", args=[person.pk])
+    reviewer = Group.objects.get(name="Reviewer")
+    form = {
+        "username": person.username, "first_name": "", "last_name": "", "email": "",
+        "groups": [reviewer.pk], "is_staff": "on", "date_joined_0": "2026-01-01",
+        "date_joined_1": "00:00:00", "scope-TOTAL_FORMS": 0, "scope-INITIAL_FORMS": 0,
+        "password": person.password,
+    }  # fmt: skip
+    answer = client.post(page, form)
+    assert answer.status_code == 302, answer.context and answer.context["errors"]
+    found = {(each.what, str(each.who)) for each in entries(client, "auth_user", person.pk)}
+    assert ("Role of a person: support_agent · Reviewer", "boss") in found
+    assert ("Role of a person: support_agent · Support agent", "boss") in found
+    changed = next(
+        each for each in entries(client, "auth_user", person.pk) if "Person:" in each.what
+    )
+    assert fields(changed) == {"Active": ("Yes", "No")}
+    group = Group.objects.get(name="Analyst")
+    with act(actor="boss", reason="audit week"):
+        group.permissions.add(Permission.objects.get(codename="view_accessrecord"))
+    (given,) = (each for each in entries(client, "auth_group", group.pk) if each.who == "boss")
+    assert given.why == "audit week"
+    assert given.what.startswith("Right of a role: Analyst · ")
+
+
+def test_neither_passwords_nor_log_ins_nor_key_hashes_are_kept(cast: Cast, shop: Shop) -> None:
+    person = apps.get_model("segmentation", "PersonEvent")
+    before = person._default_manager.count()
+    cast.analyst.set_password("another one")
+    cast.analyst.last_login = None
+    cast.analyst.save()
+    assert person._default_manager.count() == before
+    made = create_api_key("till", scopes=["members:read"], actor="boss")
+    key = ApiKey.objects.get(name=made.name)
+    event = apps.get_model("segmentation", "ApiKeyEvent")._default_manager.get()
+    kept = " ".join(str(value) for value in event.__dict__.values())
+    assert key.hashed_key not in kept
+    assert "password" not in {field.name for field in person._meta.fields}
+
+
+def test_a_key_has_its_history(cast: Cast, enter: Enter) -> None:
+    create_api_key("till", scopes=["members:read"], actor="integration")
+    key = ApiKey.objects.get()
+    revoke_api_key("till", actor="auditor")
+    revoked, made = entries(enter(cast.auditor), "segmentation_apikey", key.prefix)
+    assert (made.who, revoked.who) == ("integration", "auditor")
+    assert fields(revoked) == {"Revoked": ("No", "Yes")}
+    assert key.hashed_key not in str(revoked) + str(made)
+
+
+def test_a_segments_history_has_its_manual_rows(cast: Cast, shop: Shop, enter: Enter) -> None:
+    exclude_customer(
+        shop.segment, customer=shop.customers[0], reason="asked by phone", actor="analyst"
+    )
+    (kept,) = (
+        each
+        for each in entries(enter(cast.auditor), "segmentation_segment", shop.segment.pk)
+        if each.what == "Manual include or exclude: App users · C1000" and each.who == "analyst"
+    )
+    assert kept.why == "asked by phone"
+    assert kept.address.startswith("/admin/pghistory/context/")
+
+
+def test_rights_decide_which_changes_a_history_shows(cast: Cast, shop: Shop, enter: Enter) -> None:
+    with act(actor="analyst"):
+        shop.segment.version = 2
+        shop.segment.save()
+    assert entries(enter(cast.analyst), "segmentation_segment", shop.segment.pk) != []
+    assert entries(enter(cast.support_agent), "segmentation_segment", shop.segment.pk) == []
+    address = reverse("admin:segmentation_segment_history", args=[shop.hidden.pk])
+    assert enter(cast.analyst).get(address).status_code == 404
+    assert enter(cast.stranger).get(LOG).status_code == 403
+
+
+def test_taking_back_a_manual_row_keeps_its_reason(cast: Cast, shop: Shop, enter: Enter) -> None:
+    """S16."""
+    row = ManualMember.objects.filter(segment=shop.segment).order_by("pk")[0]
+    address = reverse("admin:segmentation_manualmember_delete", args=[row.pk])
+    client = enter(cast.operations_manager)
+    assert client.post(address, {"reason": "moved away"}).status_code == 302
+    (taken,) = (each for each in rows(client.get(LOG)) if each[3] == "moved away")
+    assert taken[1:3] == ("operations_manager", "Manual include or exclude: 1 removed")
+    assert address in taken[4]
