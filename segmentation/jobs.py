@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .services import (
     data_quality,
+    export_access,
     export_members,
     export_portraits,
     export_sources,
@@ -14,6 +15,7 @@ from .services import (
 
 __all__: list[str] = [
     "data_quality",
+    "export_access",
     "export_members",
     "export_portraits",
     "export_sources",

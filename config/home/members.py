@@ -121,7 +121,7 @@ def _ending(viewing: Viewing, sizes: Sequence[TierSize]) -> dict[tuple[str, str]
     days = days_ahead(viewing.now, EXPIRING_DAYS)
     programs = dict(Program.objects.values_list("key", "pk"))
     places = [(programs[each.program], each.tier) for each in sizes if each.program in programs]
-    counted = expiring(viewing.user, places=places, days=days, zone=viewing.zone)
+    (counted,) = expiring(viewing.user, places=places, spans=[days], zone=viewing.zone)
     found: dict[tuple[str, str], Any] = {}
     for each in sizes:
         count = counted.get((programs.get(each.program, 0), each.tier))

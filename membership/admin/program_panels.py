@@ -234,9 +234,11 @@ def expiring_panel(tiers: Tiers, *, user: Any, now: datetime, zone: ZoneInfo) ->
     """How many terms end within 30, 60 and 90 days, each leading to whose."""
     places = [(tiers.program.pk, tier.key) for tier in tiers.rows]
     ahead = {days: days_ahead(now, days) for days in EXPIRING_DAYS}
-    counted = {
-        days: expiring(user, places=places, days=span, zone=zone) for days, span in ahead.items()
-    }
+    counted = dict(
+        zip(
+            ahead, expiring(user, places=places, spans=list(ahead.values()), zone=zone), strict=True
+        )
+    )
 
     def cell(tier: str, days: int) -> SafeString | str:
         found: Bounded = counted[days][tiers.program.pk, tier]

@@ -16,7 +16,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.core.cache import cache
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from membership.models import Membership, Program, Transition
 from segmentation.domain.windows import local_midnight
@@ -86,8 +86,8 @@ def tier_sizes(user: Viewer, *, run: Run, program: str | None = None) -> tuple[T
         sizes = _published_sizes(run, program)
         former = _published_sizes(before, program) if before else None
     else:
-        sizes = _own_sizes(user, run, program)
-        former = _own_sizes_before(user, run, sizes, program) if before else None
+        sizes, former = _own_sizes(user, run, program)
+        former = former if before else None
     return tuple(
         TierSize(*place, size, None if former is None else former.get(place, 0))
         for place, size in sorted(sizes.items())
@@ -101,32 +101,38 @@ def _published_sizes(run: Run, program: str | None) -> dict[Place, int]:
     return {(key, value): size for key, value, size in rows.values_list("key", "value", "size")}
 
 
-def _own_sizes(user: Viewer, run: Run, program: str | None) -> dict[Place, int]:
-    """Every tier that the run published, 0 included, with the own members in it."""
-    held = of_visible_customers(Membership.objects.all(), user=user)
-    key = _cache_key("tier-sizes", user, run.pk)
-    counted: dict[Place, int] | None = cache.get(key)
+def _own_sizes(
+    user: Viewer, run: Run, program: str | None
+) -> tuple[dict[Place, int], dict[Place, int]]:
+    """Every tier that the run published, 0 included, with the own members in it now, and before
+    the decisions of the newest as-of."""
+    key = _cache_key("own-sizes", user, run.pk)
+    counted = cache.get(key)
     if counted is None:
-        rows = held.order_by().values_list("program__key", "tier").annotate(members=Count("pk"))
-        counted = {(program_key, tier): members for program_key, tier, members in rows}
+        counted = _own_counts(user, run)
         cache.set(key, counted, _SCOPED_KEPT_SECONDS)
+    now, moved = counted
     places = _published_sizes(run, program)
-    return {place: counted.get(place, 0) for place in places}
+    return (
+        {place: now.get(place, 0) for place in places},
+        {place: now.get(place, 0) - moved.get(place, 0) for place in places},
+    )
 
 
-def _own_sizes_before(
-    user: Viewer, run: Run, sizes: Mapping[Place, int], program: str | None
-) -> dict[Place, int]:
-    """The sizes now, with the decisions of the newest as-of taken back."""
-    before = Counter(dict(sizes))
-    rows = of_visible_customers(_decisions(run, program), user=user).order_by()
-    moved = rows.values_list("program__key", "from_tier", "to_tier").annotate(moved=Count("pk"))
-    for key, from_tier, to_tier, count in moved:
+def _own_counts(user: Viewer, run: Run) -> tuple[dict[Place, int], dict[Place, int]]:
+    """Own members by place, and by how many the newest as-of changed them."""
+    held = of_visible_customers(Membership.objects.all(), user=user).order_by()
+    rows = held.values_list("program__key", "tier").annotate(members=Count("pk"))
+    now = {(program, tier): members for program, tier, members in rows}
+    moved: Counter[Place] = Counter()
+    decided = of_visible_customers(_decisions(run, None), user=user).order_by()
+    columns = decided.values_list("program__key", "from_tier", "to_tier")
+    for program, from_tier, to_tier, count in columns.annotate(moved=Count("pk")):
         if from_tier:
-            before[key, from_tier] += count
+            moved[program, from_tier] -= count
         if to_tier:
-            before[key, to_tier] -= count
-    return dict(before)
+            moved[program, to_tier] += count
+    return now, dict(moved)
 
 
 def _decisions(run: Run, program: str | None) -> QuerySet[Transition]:
@@ -168,21 +174,59 @@ def _counted(
 
 
 def expiring(
-    user: Viewer, *, places: Sequence[tuple[int, str]], days: tuple[date, date], zone: ZoneInfo
-) -> dict[tuple[int, str], Bounded]:
-    """Members of each (program id, tier) whose term ends from the first to the last of two local
-    days, both included, up to MOST."""
-    start = local_midnight(days[0], zone)
-    end = local_midnight(days[1] + timedelta(days=1), zone)
-    return {
-        (program, tier): _bounded(
-            user,
-            Membership.objects.filter(
-                program_id=program, tier=tier, until__gte=start, until__lt=end
-            ),
-        )
-        for program, tier in places
+    user: Viewer,
+    *,
+    places: Sequence[tuple[int, str]],
+    spans: Sequence[tuple[date, date]],
+    zone: ZoneInfo,
+) -> list[dict[tuple[int, str], Bounded]]:
+    """For each span, from the first to the last of two local days, both included: the members of
+    each (program id, tier) whose term ends in it, up to MOST."""
+    bounds = [
+        (local_midnight(first, zone), local_midnight(last + timedelta(days=1), zone))
+        for first, last in spans
+    ]
+    if row_scope(user) is not None:
+        return _own_expiring(user, places, bounds)
+    return [
+        {
+            (program, tier): _bounded(
+                user,
+                Membership.objects.filter(
+                    program_id=program, tier=tier, until__gte=start, until__lt=end
+                ),
+            )
+            for program, tier in places
+        }
+        for start, end in bounds
+    ]
+
+
+def _own_expiring(
+    user: Viewer,
+    places: Sequence[tuple[int, str]],
+    bounds: Sequence[tuple[datetime, datetime]],
+) -> list[dict[tuple[int, str], Bounded]]:
+    """The same of the own customers, in one pass over their memberships: a range of days would
+    be read for the customers of all stores."""
+    counts = {
+        f"in_{number}": Count("pk", filter=Q(until__gte=start, until__lt=end))
+        for number, (start, end) in enumerate(bounds)
     }
+    held = of_visible_customers(Membership.objects.all(), user=user).order_by()
+    rows = {
+        (program, tier): found
+        for program, tier, *found in held.values_list("program_id", "tier").annotate(**counts)
+    }
+    empty = [0] * len(bounds)
+    return [
+        {
+            place: Bounded(min(count, MOST), count > MOST)
+            for place in places
+            for count in (rows.get(place, empty)[number],)
+        }
+        for number in range(len(bounds))
+    ]
 
 
 def in_grace(user: Viewer, *, program: Program) -> Bounded:

@@ -14,13 +14,16 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from pghistory.models import Context
 
-from segmentation.models import AccessRecord
+from config import clock
+from segmentation.models import AccessRecord, Segment
 from segmentation.permissions import hidden_words, mentions_hidden
 from segmentation.queries.changes import Counted, actors
+from segmentation.services.access_log import record_access
 
 from . import shown
 from .changes import kind_words
 from .log_lines import RESTRICTED
+from .looking import looker
 
 
 @dataclass(frozen=True)
@@ -108,3 +111,27 @@ def _counts(found: Counted) -> str:
         parts.append(text % {"count": number})
     words = ", ".join(parts)
     return _("%(counts)s and more") % {"counts": words} if found.is_cut else words
+
+
+def record_hidden_looks(rows: Iterable[Any], *, request: HttpRequest) -> None:
+    """Write down a look at each hidden segment and list that these rows are, or are changes of."""
+    subjects: set[str] = set()
+    segments: set[int] = set()
+    for row in rows:
+        if hasattr(row, "segment_id"):
+            segments.add(row.segment_id)
+        elif getattr(row, "is_hidden", False) and hasattr(row, "key"):
+            is_list = type(row).__name__.startswith("CustomerList")
+            subjects.add(f"{'list' if is_list else 'segment'}:{row.key}")
+    if segments:
+        hidden = Segment.objects.filter(pk__in=segments, is_hidden=True)
+        subjects |= {f"segment:{key}" for key in hidden.values_list("key", flat=True)}
+    for subject in sorted(subjects):
+        record_access(
+            AccessRecord.Kind.VIEW_HIDDEN,
+            looker=looker(request),
+            subject=subject,
+            now=clock.real_now(),
+            is_hidden=True,
+            details={"page": request.path},
+        )

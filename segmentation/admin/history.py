@@ -30,7 +30,7 @@ from segmentation.permissions import hidden_words
 from segmentation.queries.changes import changes, events_of, identity_field, readable_events
 
 from . import shown
-from .acts import shown_acts
+from .acts import record_hidden_looks, shown_acts
 from .asking import AFTER, position, read_position
 from .changes import ShownField, shown_changes
 from .log_lines import told
@@ -243,6 +243,7 @@ class HistoryPages:
             raise Http404
         if not self.has_view_permission(request, row):  # type: ignore[attr-defined]
             raise PermissionDenied
+        self.note_look(row, request=request)
         after = request.GET.get(AFTER, "")
         found = history(row, request=request, after=after)
         name = f"admin:{self.opts.app_label}_{self.opts.model_name}_change"
@@ -253,6 +254,10 @@ class HistoryPages:
             "object_url": reverse(name, args=[self.address_key(row)]),
         }
         return self.history_page(request, row, context)
+
+    def note_look(self, row: Any, *, request: HttpRequest) -> None:
+        """Write down that somebody looked at the row, where the row is hidden."""
+        record_hidden_looks([row], request=request)
 
     def history_page(self, request: HttpRequest, row: Any, context: dict[str, Any]) -> HttpResponse:
         """The page; an admin whose rows have a frame of their own puts it there."""

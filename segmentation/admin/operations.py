@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,7 +31,7 @@ from segmentation.queries.changes import (
 )
 
 from . import shown
-from .acts import counted_words, shown_acts
+from .acts import counted_words, record_hidden_looks, shown_acts
 from .asking import (
     AFTER,
     PAGE,
@@ -78,6 +78,7 @@ class ChangedTable:
     """What one act did to one table: a page of its changes. `next_url` leads to more of them."""
 
     title: str
+    rows: Sequence[Any]
     changes: list[ShownChange]
     next_url: str = ""
 
@@ -153,15 +154,17 @@ class OperationsAdmin(AskAdmin, ReadOnlyAdmin):
         found = act(request.user, pk) if pk else None
         if found is None:
             raise Http404
+        tables = [
+            table
+            for each in found.counts
+            if (table := _changed(each.events, found.context, request=request)).changes
+        ]
+        record_hidden_looks([row for table in tables for row in table.rows], request=request)
         context = {
             **self.admin_site.each_context(request),
             "title": _("Operations log"),
             "act": shown_acts([found.context], request=request)[found.context.pk],
-            "tables": [
-                table
-                for each in found.counts
-                if (table := _changed(each.events, found.context, request=request)).changes
-            ],
+            "tables": tables,
         }
         return TemplateResponse(request, "admin/audit/act.html", context)
 
@@ -251,6 +254,7 @@ def _changed(events: type[Model], act: Context, *, request: HttpRequest) -> Chan
     page = found[:_PER_TABLE]
     return ChangedTable(
         title=kind_words(events),
+        rows=page,
         changes=shown_changes(changes(page), request=request),
         next_url=f"?{name}={page[-1].pgh_id}" if len(found) > _PER_TABLE else "",
     )

@@ -64,6 +64,7 @@ class AccessLog(ExportSource):
     name = "access"
     title = gettext_lazy("Access to sensitive data")
     permissions = ("segmentation.view_accessrecord",)
+    is_evidence = True
 
     def pinned(self, scope: ExportScope) -> Mapping[str, Any]:
         kept = {name: str(scope.parameters.get(name) or "").strip() for name in _ASKED}

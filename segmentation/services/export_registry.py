@@ -45,6 +45,8 @@ class ExportSource:
     name: str
     title: Any
     permissions: tuple[str, ...]
+    # The log of looks: who may read it may take it along, without the right to export lists.
+    is_evidence = False
 
     def parameters_of(self, query: Mapping[str, Sequence[str]]) -> Mapping[str, Any]:
         """The parameters that an address names in its query string."""

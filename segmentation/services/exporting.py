@@ -61,7 +61,8 @@ _PROGRESS_EVERY = 1000
 
 def may_export(user: User, source: ExportSource) -> bool:
     """Whether this person may export rows of this source at all."""
-    return user.is_active and user.has_perms((EXPORT_DATA, *source.permissions))
+    rights = source.permissions if source.is_evidence else (EXPORT_DATA, *source.permissions)
+    return user.is_active and user.has_perms(rights)
 
 
 def export_scope(

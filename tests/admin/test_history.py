@@ -15,12 +15,12 @@ from django.urls import reverse
 from pghistory.models import Context
 
 from membership.models import Membership
-from segmentation.models import ApiKey, ManualMember, Metric
+from segmentation.models import AccessRecord, ApiKey, Job, ManualMember, Metric
 from segmentation.queries.changes import MOST_COUNTED
 from segmentation.services.api_keys import create_api_key, revoke_api_key
 from segmentation.services.manual_members import exclude_customer
 from tests.fixtures.cast import Cast
-from tests.fixtures.sample import HIDDEN_KEY, Shop
+from tests.fixtures.sample import AS_OF, HIDDEN_KEY, Shop
 
 Enter = Callable[..., Client]
 LOG = reverse("admin:pghistory_context_changelist")
@@ -90,9 +90,9 @@ def test_a_definition_shows_as_a_difference(cast: Cast, shop: Shop, enter: Enter
 def test_acts_are_found_by_person_kind_and_day(cast: Cast, shop: Shop, enter: Enter) -> None:
     Context.objects.all().delete()
     metric = Metric.objects.get()
-    for number, told in enumerate(
-        ({"actor": "analyst"}, {"user": cast.reviewer.pk, "username": "reviewer"})
-    ):
+    by_service: dict[str, Any] = {"actor": "analyst"}
+    by_request: dict[str, Any] = {"user": cast.reviewer.pk, "username": "reviewer"}
+    for number, told in enumerate((by_service, by_request)):
         with act(**told):
             metric.version = 5 + number
             metric.save()
@@ -254,3 +254,76 @@ def test_taking_back_a_manual_row_keeps_its_reason(cast: Cast, shop: Shop, enter
     (taken,) = (each for each in rows(client.get(LOG)) if each[3] == "moved away")
     assert taken[1:3] == ("operations_manager", "Manual include or exclude: 1 removed")
     assert address in taken[4]
+
+
+def test_looking_at_hidden_history_is_written_down(cast: Cast, shop: Shop, enter: Enter) -> None:
+    Context.objects.all().delete()
+    with act(actor="operations_manager"):
+        shop.hidden.version = 7
+        shop.hidden.save()
+        exclude_customer(
+            shop.hidden, customer=shop.customers[1], reason="x", actor="operations_manager"
+        )
+    client = enter(cast.auditor)
+    for address in (
+        reverse("admin:segmentation_segment_history", args=[shop.hidden.pk]),
+        reverse("admin:pghistory_context_change", args=[Context.objects.get().pk]),
+    ):
+        before = AccessRecord.objects.count()
+        assert client.get(address).status_code == 200
+        (look,) = AccessRecord.objects.order_by("-pk")[: AccessRecord.objects.count() - before]
+        assert (look.kind, look.actor, look.is_hidden) == ("view_hidden", "auditor", True)
+        assert (look.subject_kind, look.subject_key) == ("segment", HIDDEN_KEY)
+        assert look.details == {"page": address}
+
+
+def test_looks_are_found_by_object_person_kind_and_day(
+    cast: Cast, shop: Shop, enter: Enter
+) -> None:
+    """The auditor's question: who looked at X?"""
+    for person, kind, subject in (
+        (cast.reviewer, "view_hidden", ("segment", HIDDEN_KEY)),
+        (cast.operations_manager, "export_hidden", ("segment", HIDDEN_KEY)),
+        (cast.support_agent, "reveal", ("customer", "C1000")),
+    ):
+        AccessRecord.objects.create(
+            at=AS_OF, kind=kind, via="admin", user=person, actor=person.get_username(),
+            subject_kind=subject[0], subject_key=subject[1], is_hidden=subject[0] == "segment",
+        )  # fmt: skip
+    client = enter(cast.auditor)
+    address = reverse("admin:segmentation_accessrecord_changelist")
+
+    def who(**asked: str) -> list[str]:
+        return [row[1] for row in rows(client.get(address, asked))]
+
+    assert who() == ["support_agent", "operations_manager", "reviewer"]
+    assert who(subject=f"segment:{HIDDEN_KEY}") == ["operations_manager", "reviewer"]
+    assert who(subject=HIDDEN_KEY, kind="export_hidden") == ["operations_manager"]
+    assert who(subject_kind="customer", subject="C1000") == ["support_agent"]
+    assert who(person="reviewer") == ["reviewer"]
+    assert who(since="2026-03-02") == ["support_agent", "operations_manager", "reviewer"]
+    assert who(until="2026-03-01") == []
+    assert enter(cast.operations_manager).get(address).status_code == 403
+
+
+def test_an_auditor_exports_what_the_question_found(cast: Cast, shop: Shop, enter: Enter) -> None:
+    client = enter(cast.auditor)
+    page = client.get(reverse("admin:segmentation_accessrecord_changelist"), {"person": "reviewer"})
+    ((address, _words),) = page.context["question"].buttons
+    assert address == reverse("admin:segmentation_job_export", args=["access"]) + "?person=reviewer"
+    assert client.get(address).status_code == 200
+    assert enter(cast.support_agent).get(address).status_code == 403
+
+
+def test_the_page_of_verifications(cast: Cast, shop: Shop, enter: Enter) -> None:
+    address = reverse("audit_verification")
+    for equal, words in ((True, "the same result"), (False, "another result")):
+        Job.objects.create(
+            kind="verify_run", subject=f"run:{shop.run.pk}", requested_by=cast.auditor,
+            actor="auditor", requested_at=AS_OF, status="done", result={"equal": equal},
+        )  # fmt: skip
+        newest, older = rows(enter(cast.auditor).get(address))
+        assert str(shop.run.pk) in newest[0]
+        assert words in newest[4]
+        assert "not verified" in older[4]
+    assert enter(cast.support_agent).get(address).status_code == 403

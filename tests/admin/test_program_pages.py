@@ -196,7 +196,8 @@ def test_a_count_stops_at_its_bound(
     place = (shop.program.pk, "silver")
 
     def counted() -> Any:
-        return expiring(cast.operations_manager, places=[place], days=(day, day), zone=zone)[place]
+        (found,) = expiring(cast.operations_manager, places=[place], spans=[(day, day)], zone=zone)
+        return found[place]
 
     assert (counted().count, counted().is_more) == (6, False)
     monkeypatch.setattr(tier_figures, "MOST", 5)

@@ -14,9 +14,8 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.test import Client
 
-from segmentation.models import ApiKey, CustomerList, Draft, Job, Metric
 from tests.fixtures.cast import Cast
-from tests.fixtures.sample import AS_OF, Shop
+from tests.fixtures.sample import Shop, add_desk
 
 from .pages import addresses_of, routes
 
@@ -83,16 +82,7 @@ def bodies(shop: Shop) -> dict[str, tuple[str, dict[str, Any]]]:
 @pytest.fixture
 def desk(cast: Cast, shop: Shop) -> Shop:
     """The shop with something of everything that forms change."""
-    ApiKey.objects.create_key(name="checkout", scopes=["members:read"])
-    CustomerList.objects.create(key="vip", label_en="VIP", label_zh_hans="贵宾", actor="x")
-    metric = Metric.objects.get()
-    Draft.objects.create(
-        kind="metric", key=metric.key, document=metric.document, base_version=1, author="x"
-    )
-    Job.objects.create(
-        kind="export", subject="segment:app_users", requested_by=cast.operations_manager,
-        actor="operations_manager", requested_at=AS_OF,
-    )  # fmt: skip
+    add_desk(cast.operations_manager)
     User.objects.create_superuser("boss")
     return shop
 

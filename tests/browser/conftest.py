@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.core.signals import request_finished, request_started
 from playwright.sync_api import Browser, ConsoleMessage, Page, Response, sync_playwright
 
 from tests.fixtures.cast import PASSWORD
@@ -71,8 +75,44 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
+class Traffic:
+    """How many requests the live server is answering; the browser may leave before its answers."""
+
+    def __init__(self) -> None:
+        self._answering = 0
+        self._guard = threading.Lock()
+
+    def begin(self, **_: Any) -> None:
+        with self._guard:
+            self._answering += 1
+
+    def end(self, **_: Any) -> None:
+        with self._guard:
+            self._answering -= 1
+
+    def wait_until_quiet(self, *, seconds: float = 60) -> None:
+        """Until no request is being answered, twice in a row; fails when that takes too long."""
+        quiet, deadline = 0, time.monotonic() + seconds
+        while quiet < 2:
+            assert time.monotonic() < deadline, f"{self._answering} requests are still answered"
+            quiet = quiet + 1 if self._answering <= 0 else 0
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def traffic() -> Iterator[Traffic]:
+    found = Traffic()
+    request_started.connect(found.begin)
+    request_finished.connect(found.end)
+    yield found
+    request_started.disconnect(found.begin)
+    request_finished.disconnect(found.end)
+
+
 @pytest.fixture(params=["en", "zh-Hans"])
-def visit(request: pytest.FixtureRequest, chromium: Browser, pictures: Path) -> Iterator[Visit]:
+def visit(
+    request: pytest.FixtureRequest, chromium: Browser, pictures: Path, traffic: Traffic
+) -> Iterator[Visit]:
     """A window of 1440 pixels in each of the two languages."""
     server = request.getfixturevalue("live_server")
     context = chromium.new_context(
@@ -94,3 +134,5 @@ def visit(request: pytest.FixtureRequest, chromium: Browser, pictures: Path) -> 
     page.on("response", see)
     yield found
     context.close()
+    # A preview that was still asked for would meet the emptying of the tables in a deadlock.
+    traffic.wait_until_quiet()
