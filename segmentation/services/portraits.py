@@ -213,9 +213,9 @@ class Comparison:
         hidden = [False] * len(own_counts)
         if self.is_hidden:
             figures = self._suppressed(figures, own.count)
-            # Whoever has no value is a part of the group too.
-            rest = self.size - own.count
-            hidden = hidden_parts([*own_counts, rest] if rest else own_counts)[: len(own_counts)]
+            # Shares are of those with a value, whose number is shown: what is hidden must hold
+            # among these alone. Where the number is not shown, no share is.
+            hidden = hidden_parts(own_counts)
             if figures.known is None:
                 hidden = [True] * len(own_counts)
         shares = [

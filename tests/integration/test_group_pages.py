@@ -8,17 +8,27 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pyroaring import BitMap
 
+from membership.domain.documents import Source, read_sources
 from segmentation.domain.errors import TierwiseError
-from segmentation.engine.run_columns import open_columns
+from segmentation.domain.reading import build_catalog
+from segmentation.engine.run_columns import RunColumns, open_columns
 from segmentation.engine.snapshots import CustomerSnapshot, read_customer
 from segmentation.models import Customer, Run, SegmentResult
 from segmentation.queries import segment_members
 from segmentation.services.members import combined, members_page
 from segmentation.services.percentiles import percentiles
-from segmentation.services.portraits import Portrait, metric_frame, portrait, share_frame
+from segmentation.services.portraits import (
+    Comparison,
+    Crowd,
+    Portrait,
+    metric_frame,
+    portrait,
+    share_frame,
+)
 from segmentation.services.run_catalogs import run_catalog
 from segmentation.services.trends import trend
 from tests.fixtures.cast import OWN_STORE, Cast, make_cast
@@ -272,6 +282,24 @@ def test_hidden_groups_show_no_small_cell(run: Run, cast: Cast) -> None:
     visible = portrait(run, BitMap(ordinals[:10]), viewer=cast.operations_manager, is_hidden=False)
     assert visible.is_small
     assert not any(row.is_suppressed for one in visible.tags for row in one.rows)
+
+
+def test_a_suppressed_bucket_does_not_follow_from_the_known_ones() -> None:
+    """Shares are of those with a value, whose number is shown: whoever has none hides nothing."""
+    spend = CLUB["metrics"][0]
+    report = read_sources([Source("", {"metrics": [spend]})], project_zone="Asia/Shanghai")
+    catalog = build_catalog(tuple(report.patch.values()))
+    units = np.array([*range(400), *[2**15 - 1] * 35], np.int16)  # 35 without a value
+    columns = RunColumns(
+        np.arange(len(units), dtype=np.uint32),
+        {"u:spend": units},
+        {"metrics": {"spend": {"apart": False, "decimals": 2, "missing": True}}},
+    )
+    few_of_the_first = np.array([*range(10), *range(40, 435)])  # tenths: 10, 40, 40, ...
+    hidden = Comparison(columns, catalog, Crowd(few_of_the_first), Crowd(None), is_hidden=True)
+    shown = hidden.metric("spend")
+    assert shown.group.known == 370
+    assert sum(bucket.share is None for bucket in shown.buckets) == 2
 
 
 def test_scope_and_erasure(run: Run, cast: Cast) -> None:
