@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from segmentation.domain.dependencies import Ref
 from segmentation.domain.errors import Problem, TierwiseError
-from segmentation.models import DefinitionVersion
+from segmentation.models import DefinitionVersion, Segment
 from segmentation.permissions import Viewer, visible_drafts, visible_segments
 from segmentation.queries import newest_published_run
 
@@ -87,7 +87,8 @@ def basis_of(
 
 
 def versions_of(refs: Iterable[Ref], *, viewer: Viewer) -> dict[str, int]:
-    """The stored versions of these definitions that the viewer may know of; 0: none."""
+    """The stored versions of these definitions; 0: none. Those hidden from the viewer are left
+    out: a form carries the names, and whoever has the form can read them."""
     wanted: dict[str, set[str]] = {}
     for ref in refs:
         wanted.setdefault(ref.kind, set()).add(ref.key)
@@ -96,6 +97,8 @@ def versions_of(refs: Iterable[Ref], *, viewer: Viewer) -> dict[str, int]:
         rows: Any = model_of(kind)._default_manager.all()
         if kind == "segment":
             rows = visible_segments(viewer)
+            unseen = Segment.objects.filter(key__in=keys).exclude(pk__in=rows.values("pk"))
+            keys = keys.difference(unseen.values_list("key", flat=True))
         stored = dict(rows.filter(key__in=keys).values_list("key", "version"))
         found |= {f"{kind}:{key}": stored.get(key, 0) for key in sorted(keys)}
     return found

@@ -258,6 +258,23 @@ def test_what_only_something_hidden_uses_is_refused_without_naming_it(cast: Cast
     assert Metric.objects.get(key="orders").retired_at is None
 
 
+def test_the_token_of_a_form_does_not_name_what_is_hidden(cast: Cast) -> None:
+    # It is signed, not secret: whoever has the page can read it.
+    rule = {"metric": "orders", "cmp": "gte", "value": "1"}
+    secret = {**CLUB["segments"][1], "key": "whispers", "rule": rule}
+    assert secret["visibility"] == "hidden"
+    World().apply({"segments": [secret]})
+    edit(Ref("metric", "orders"), cast.analyst, label={"en": "Orders", "zh-hans": "单数"})
+    for user, names_it in ((cast.analyst, False), (cast.operations_manager, True)):
+        shown = offer(Ref("metric", "orders"), user)
+        assert shown.basis is not None
+        carried = read_token(shown.basis.token())
+        assert ("segment:whispers" in carried.versions) is names_it
+        assert ("whispers" in repr(carried)) is names_it
+    confirm(offer(Ref("metric", "orders"), cast.analyst), cast.analyst)
+    assert Metric.objects.get(key="orders").label_en == "Orders"
+
+
 def test_the_record_of_something_hidden_is_hidden(cast: Cast) -> None:
     user = cast.operations_manager
     edit(Ref("segment", "others"), user, purpose="research")
