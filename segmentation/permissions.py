@@ -19,6 +19,7 @@ from pyroaring import BitMap
 
 from .models import (
     AccessRecord,
+    Card,
     Customer,
     CustomerList,
     DefinitionSet,
@@ -123,6 +124,17 @@ def visible_lists(user: Viewer) -> QuerySet[CustomerList]:
     """The customer lists this user may know of."""
     lists = CustomerList.objects.all()
     return lists if may_see_hidden(user) else lists.filter(is_hidden=False)
+
+
+def visible_cards(user: Viewer) -> QuerySet[Card]:
+    """Folders and owners of what this user may know of."""
+    cards = Card.objects.all()
+    if may_see_hidden(user):
+        return cards
+    segments, lists = visible_segments(user).values("key"), visible_lists(user).values("key")
+    return cards.exclude(~Q(key__in=segments), kind="segment").exclude(
+        ~Q(key__in=lists), kind="list"
+    )
 
 
 def visible_drafts(user: Viewer) -> QuerySet[Draft]:

@@ -3,86 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import pghistory
-from django.apps import apps
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from membership.domain.field_changes import FieldChange, field_changes
 from segmentation.domain.dependencies import Ref
-from segmentation.domain.errors import NotFoundError, Problem, TierwiseError
+from segmentation.domain.errors import Problem, TierwiseError
 from segmentation.domain.reading.place import KEY
 from segmentation.models import CustomerList, Draft, Segment
-from segmentation.permissions import Viewer, may_see_hidden, visible_drafts
+from segmentation.permissions import Viewer, may_see_hidden
+from segmentation.services.definitions import lock_definitions
 
-from .draft_documents import Definition, definition_of, key_name
+from .draft_conflicts import DraftConflict, Edit, conflict_at
+from .draft_documents import definition_of, key_name
+from .draft_states import NEW, Work, saved_state, version_stamp, work_of, work_on
 
-NEW = ""  # the stamp of what was never saved
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What a person works on: a saved draft, or a definition that was not edited yet.
-
-    `stamp` names exactly this state (`NEW`: nothing is saved); saving gives it back. `is_behind`:
-    the definition was published by somebody since the draft was started from `base_version`.
-    """
-
-    ref: Ref
-    document: dict[str, Any]
-    base_version: int
-    stamp: str
-    is_hidden: bool
-    is_behind: bool = False
-    author: str = ""
-    updated_at: datetime | None = None
-
-    @property
-    def is_saved(self) -> bool:
-        return self.stamp != NEW
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """One save: who, when, and what it changed."""
-
-    author: str
-    at: datetime
-    changes: tuple[FieldChange, ...]
-
-
-class DraftConflict(TierwiseError):
-    """Somebody saved, published or discarded the draft since this person opened it.
-
-    `current` is what is saved now (None: the draft is gone), `edits` who changed what since.
-    """
-
-    code = "draft_changed"
-
-    def __init__(self, message: str, *, current: Work | None, edits: tuple[Edit, ...]) -> None:
-        super().__init__(message)
-        self.current = current
-        self.edits = edits
-
-
-def work_on(ref: Ref, *, viewer: Viewer) -> Work:
-    """The draft of a definition, else the definition itself as a draft nobody saved yet.
-
-    Raises NotFoundError when there is neither, or none that the viewer may know of.
-    """
-    draft = visible_drafts(viewer).filter(kind=ref.kind, key=ref.key).first()
-    if draft is not None:
-        return _work(draft, known=definition_of(ref, viewer=viewer))
-    known = definition_of(ref, viewer=viewer)
-    if known is None or known.is_retired:
-        raise NotFoundError(_("There is no such draft or definition."))
-    return Work(ref, known.document, known.version, NEW, known.is_hidden)
+__all__ = [
+    "NEW",
+    "DraftConflict",
+    "Edit",
+    "Work",
+    "discard_draft",
+    "new_work",
+    "save_draft",
+    "work_on",
+]
 
 
 def new_work(ref: Ref, document: Mapping[str, Any], *, viewer: Viewer, actor: str) -> Work:
@@ -114,11 +63,13 @@ def save_draft(
     _require_right(work.ref.kind, document, viewer)
     ref = _place(work, document)
     is_hidden = work.is_hidden or _is_hidden(ref, document, viewer)
-    if stamp == NEW or ref != work.ref:
+    is_first = "." not in stamp
+    if is_first or ref != work.ref:
         _require_free(ref, work)
     try:
         with transaction.atomic(), pghistory.context(actor=actor):
-            if stamp == NEW:
+            if is_first:
+                _require_unpublished(work, stamp=stamp, viewer=viewer)
                 draft = Draft.objects.create(
                     kind=ref.kind, key=ref.key, document=document,
                     base_version=work.base_version, is_hidden=is_hidden, author=actor,
@@ -130,10 +81,10 @@ def save_draft(
     except IntegrityError:
         if ref != work.ref or work.base_version == 0:
             raise _key_taken(ref) from None
-        raise _conflict(work.ref, stamp=stamp, viewer=viewer) from None
+        raise conflict_at(work.ref, stamp=stamp, viewer=viewer) from None
     except Draft.DoesNotExist:
-        raise _conflict(work.ref, stamp=stamp, viewer=viewer) from None
-    return _work(draft, known=definition_of(ref, viewer=viewer))
+        raise conflict_at(work.ref, stamp=stamp, viewer=viewer) from None
+    return work_of(draft, known=definition_of(ref, viewer=viewer))
 
 
 def discard_draft(work: Work, *, actor: str, reason: str = "") -> None:
@@ -141,9 +92,9 @@ def discard_draft(work: Work, *, actor: str, reason: str = "") -> None:
 
     Raises DraftConflict when somebody saved another one since.
     """
-    identity, _dot, revision = work.stamp.partition(".")
+    identity, revision = saved_state(work.stamp)
     with transaction.atomic(), pghistory.context(actor=actor, reason=reason.strip()):
-        gone, _models = Draft.objects.filter(pk=identity or 0, revision=revision or 0).delete()
+        gone, _models = Draft.objects.filter(pk=identity, revision=revision).delete()
     if not gone:
         raise DraftConflict(
             _("Somebody saved this draft since you opened it, so it was not discarded."),
@@ -152,33 +103,13 @@ def discard_draft(work: Work, *, actor: str, reason: str = "") -> None:
         )
 
 
-def stamp_of(draft: Draft) -> str:
-    """Names this saved state of this draft; a later draft of the same key has others."""
-    return f"{draft.pk}.{draft.revision}"
-
-
 def _replace(stamp: str, **values: Any) -> Draft:
     """One conditional UPDATE: the condition decides, so nothing can come in between."""
-    identity, _dot, revision = stamp.partition(".")
-    if not (identity.isdigit() and revision.isdigit()):
-        raise Draft.DoesNotExist
-    found = Draft.objects.filter(pk=int(identity), revision=int(revision))
+    identity, revision = saved_state(stamp)
+    found = Draft.objects.filter(pk=identity, revision=revision)
     if not found.update(revision=F("revision") + 1, updated_at=timezone.now(), **values):
         raise Draft.DoesNotExist
-    return Draft.objects.get(pk=int(identity))
-
-
-def _work(draft: Draft, *, known: Definition | None) -> Work:
-    return Work(
-        ref=Ref(draft.kind, draft.key),
-        document=draft.document,
-        base_version=draft.base_version,
-        stamp=stamp_of(draft),
-        is_hidden=draft.is_hidden,
-        is_behind=known is not None and known.version > draft.base_version,
-        author=draft.author,
-        updated_at=draft.updated_at,
-    )
+    return Draft.objects.get(pk=identity)
 
 
 def _place(work: Work, document: Mapping[str, Any]) -> Ref:
@@ -200,6 +131,16 @@ def _require_free(ref: Ref, work: Work) -> None:
     known = definition_of(ref, viewer=None)
     if known is not None and (not known.is_retired or known.is_hidden):
         raise _key_taken(ref)
+
+
+def _require_unpublished(work: Work, *, stamp: str, viewer: Viewer) -> None:
+    """Nobody published another version since this one was looked at, nor can until the end of the
+    transaction."""
+    lock_definitions(exclusive=False)
+    known = definition_of(work.ref, viewer=viewer)
+    version = 0 if known is None or known.is_retired else known.version
+    if stamp != version_stamp(version):
+        raise conflict_at(work.ref, stamp=stamp, viewer=viewer)
 
 
 def _key_taken(ref: Ref) -> TierwiseError:
@@ -241,35 +182,3 @@ def _texts(value: Any) -> list[str]:
     if isinstance(value, list):
         return [text for child in value for text in _texts(child)]
     return [value] if isinstance(value, str) else []
-
-
-def _conflict(ref: Ref, *, stamp: str, viewer: Viewer) -> DraftConflict:
-    identity, _dot, revision = stamp.partition(".")
-    drafts = visible_drafts(viewer)
-    if stamp == NEW:
-        draft = drafts.filter(kind=ref.kind, key=ref.key).first()
-    else:
-        draft = drafts.filter(pk=int(identity) if identity.isdigit() else 0).first()
-    if draft is None:
-        message = _("This draft was published or discarded by somebody since you opened it.")
-        return DraftConflict(message, current=None, edits=())
-    edits = edits_since(draft, revision=int(revision) if revision.isdigit() else 0)
-    message = _("%(who)s saved this draft since you opened it; nothing was overwritten.") % {
-        "who": draft.author
-    }
-    known = definition_of(Ref(draft.kind, draft.key), viewer=viewer)
-    return DraftConflict(message, current=_work(draft, known=known), edits=edits)
-
-
-def edits_since(draft: Draft, *, revision: int) -> tuple[Edit, ...]:
-    """The saves of a draft after a revision, oldest first, each with the fields it changed."""
-    events = apps.get_model("segmentation", "DraftEvent")._default_manager
-    rows = events.filter(pgh_obj_id=draft.pk, revision__gte=revision).order_by("pgh_id")
-    before: Any = {}
-    edits: list[Edit] = []
-    for row in rows:
-        if row.revision > revision:
-            changes = field_changes(before, row.document)
-            edits.append(Edit(row.author, row.updated_at, changes))
-        before = row.document
-    return tuple(edits)

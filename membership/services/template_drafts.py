@@ -15,7 +15,7 @@ from segmentation.services.templates_data import filled
 from segmentation.services.templates_shapes import Template
 
 from .draft_documents import SECTIONS, definition_of, key_name, split
-from .drafts import NEW, Work, new_work, save_draft, work_on
+from .drafts import Work, new_work, save_draft, work_on
 
 
 def drafts_from_template(
@@ -67,7 +67,7 @@ def _drafted(
             message = _("There is a draft of %(name)s already; open that one.") % {"name": ref}
             problem = Problem("", "draft_exists", message)
             raise TierwiseError(message, code="draft_exists", problems=(problem,))
-        yield save_draft(work, document=document, stamp=NEW, viewer=viewer, actor=actor)
+        yield save_draft(work, document=document, stamp=work.stamp, viewer=viewer, actor=actor)
 
 
 def cloned(ref: Ref, *, key: str, viewer: Viewer) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from segmentation.domain.dependencies import Ref, catalog_graph
 from segmentation.domain.errors import Problem, TierwiseError
 from segmentation.models import Card, DefinitionVersion, LastUse, Star
+from segmentation.permissions import Viewer, visible_cards
 
 from .definitions import MODELS, current_catalog
 from .relations import program_uses
@@ -94,9 +95,9 @@ def claim(kind: str, key: str, *, owner: User) -> Card:
     return card
 
 
-def folders(kind: str) -> tuple[str, ...]:
-    """The folders in use for a kind, sorted."""
-    rows = Card.objects.filter(kind=kind).exclude(folder="").order_by("folder")
+def folders(kind: str, *, viewer: Viewer) -> tuple[str, ...]:
+    """The folders in use for what a person may know of a kind, sorted."""
+    rows = visible_cards(viewer).filter(kind=kind).exclude(folder="").order_by("folder")
     return tuple(rows.values_list("folder", flat=True).distinct())
 
 

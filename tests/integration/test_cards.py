@@ -8,7 +8,7 @@ import pytest
 from django.apps import apps
 
 from segmentation.domain.errors import TierwiseError
-from segmentation.models import Card, DefinitionVersion, LastUse
+from segmentation.models import Card, CustomerList, DefinitionVersion, LastUse
 from segmentation.services.cards import (
     Filing,
     claim,
@@ -54,8 +54,22 @@ def test_filing_says_it_all_in_three_queries(cast: Cast, django_assert_num_queri
     }
     assert filing("segment", "others", user=cast.auditor).is_starred is False
     assert list(filings("segment", user=cast.analyst)) == ["others", "spenders"]
-    assert folders("segment") == ("Spring 2026",)
-    assert folders("metric") == ()
+    assert folders("segment", viewer=cast.analyst) == ("Spring 2026",)
+    assert folders("metric", viewer=cast.analyst) == ()
+
+
+def test_a_folder_of_hidden_things_alone_is_not_offered(cast: Cast) -> None:
+    World().apply({"segments": [{"key": "quiet", "purpose": "service", "visibility": "hidden",
+                                 "rule": {"all": []}}]})  # fmt: skip
+    CustomerList.objects.create(key="shut", is_hidden=True)
+    CustomerList.objects.create(key="open")
+    for kind, key, folder in (("segment", "quiet", "Q"), ("list", "shut", "S"),
+                              ("list", "open", "O"), ("segment", "spenders", "A")):  # fmt: skip
+        file_definition(kind, key, folder=folder, owner=None, actor="operations_manager", reason="")
+    assert folders("segment", viewer=cast.analyst) == ("A",)
+    assert folders("list", viewer=cast.analyst) == ("O",)
+    assert folders("segment", viewer=cast.operations_manager) == ("A", "Q")
+    assert folders("list", viewer=cast.operations_manager) == ("O", "S")
 
 
 def test_moving_is_in_the_history_and_changes_nothing_else(cast: Cast) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
+from config.clock import real_now
 from membership.domain.field_changes import FieldChange
 from membership.services.draft_documents import bundle
 from membership.services.drafts import (
-    NEW,
     DraftConflict,
     Work,
     discard_draft,
@@ -18,6 +18,7 @@ from membership.services.drafts import (
     save_draft,
     work_on,
 )
+from membership.services.publishing import carry_out, offer_publication
 from membership.services.template_drafts import (
     cloned,
     drafts_from_document,
@@ -64,7 +65,7 @@ def refusal(error: pytest.ExceptionInfo[TierwiseError]) -> list[tuple[str, str]]
 
 def test_a_definition_opens_without_being_saved(cast: Cast) -> None:
     work = work_on(SPENDERS, viewer=cast.operations_manager)
-    assert (work.base_version, work.stamp, work.is_saved) == (1, NEW, False)
+    assert (work.base_version, work.stamp, work.is_saved) == (1, "v1", False)
     assert work.document["rule"] == {"metric": "spend", "cmp": "gte", "value": "100"}
     assert Draft.objects.count() == 0
 
@@ -105,6 +106,33 @@ def test_the_first_save_of_an_edit_meets_somebody_elses(cast: Cast) -> None:
     assert refused.value.current is not None
     assert refused.value.current.author == "analyst"
     assert Draft.objects.get().document["purpose"] == "research"
+
+
+def publish(work: Work, user: User) -> None:
+    basis = offer_publication(work.ref, viewer=user, now=real_now()).basis
+    assert basis is not None
+    carry_out(basis.token(), reason="r", key=work.stamp, user=user, now=real_now())
+
+
+def test_what_was_published_since_is_not_overwritten(cast: Cast) -> None:
+    """One looked at version 1 and saves after version 2: refused with who changed what, whether
+    the draft was ever saved or not."""
+    owner = cast.operations_manager
+    unsaved = work_on(SPENDERS, viewer=cast.analyst)
+    saved = save(unsaved, owner, purpose="promotion")
+    publish(saved, owner)
+    for mine in (unsaved, saved):
+        with pytest.raises(DraftConflict) as refused:
+            save(mine, cast.analyst, purpose="retention")
+        assert refused.value.message.startswith("operations_manager published this")
+        assert [(edit.author, edit.changes) for edit in refused.value.edits] == [
+            ("operations_manager", (FieldChange("/purpose", "service", "promotion"),))
+        ]
+        assert Draft.objects.count() == 0
+    current = refused.value.current
+    assert current is not None
+    assert current.document["purpose"] == "promotion"
+    assert save(current, cast.analyst, purpose="retention").base_version == 2
 
 
 def test_a_draft_that_is_gone_is_no_longer_saved_into(cast: Cast) -> None:

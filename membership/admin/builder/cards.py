@@ -113,7 +113,7 @@ def file(request: HttpRequest, kind: str, key: str, *, site: AdminSite) -> HttpR
         "subtitle": None,
         "name": shown.label(row),
         "form": form,
-        "folders": folders(kind),
+        "folders": folders(kind, viewer=user),
         "back": back,
     }
     return TemplateResponse(request, "admin/builder/file.html", context)
