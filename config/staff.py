@@ -24,8 +24,10 @@ from segmentation.admin import shown
 from segmentation.admin.history import HistoryPages
 from segmentation.admin.right_words import permission_words, role_words
 from segmentation.models import StaffScope
+from segmentation.permissions import row_scope
 
 from . import second_factor
+from .granting import grantable_rights, grantable_roles, may_change_person, may_change_role
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -43,7 +45,7 @@ _OFFERED = Q(
 
 
 class _Choices:
-    """Offers permissions and roles with translated names, read with one query."""
+    """Offers the permissions and roles that the reader may give, with translated names."""
 
     def formfield_for_manytomany(
         self, db_field: ManyToManyField[Any, Any], request: HttpRequest, **kwargs: Any
@@ -55,9 +57,11 @@ class _Choices:
             return None
         field.help_text = ""  # how to pick several with the keyboard: these boxes need no words
         if is_role:
+            field.queryset = grantable_roles(request.user)
             field.label, field.label_from_instance = _("Roles"), role_words
         else:
-            field.queryset = field.queryset.filter(_OFFERED).select_related("content_type")
+            rights = grantable_rights(request.user)
+            field.queryset = rights.filter(_OFFERED).select_related("content_type")
             field.label_from_instance = permission_words
             of_person = db_field.name == "user_permissions"
             field.label = _("Rights beside those of the roles") if of_person else _("Rights")
@@ -102,6 +106,16 @@ class ScopeInline(StackedInline):
     extra = 0
     max_num = 1
 
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_add_permission(request, obj) and row_scope(request.user) is None
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Who is confined to some stores decides about nobody's stores."""
+        return super().has_change_permission(request, obj) and row_scope(request.user) is None
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and row_scope(request.user) is None
+
     def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field is not None and db_field.name == "home_stores":
@@ -132,6 +146,19 @@ class UserPage(_Choices, _Framed, DjangoUserAdmin, ModelAdmin):  # type: ignore[
         devices = TOTPDevice.objects.filter(user=OuterRef("pk"), confirmed=True)
         people: QuerySet[User] = super().get_queryset(request).prefetch_related("groups")
         return people.annotate(shown_factor=Exists(devices))
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Also to set a password and to take a second factor away (config/granting.py)."""
+        allowed = super().has_change_permission(request, obj)
+        return allowed and (obj is None or may_change_person(request.user, obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        allowed = super().has_delete_permission(request, obj)
+        return allowed and (obj is None or may_change_person(request.user, obj))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        found = super().get_readonly_fields(request, obj)
+        return found if request.user.is_superuser else (*found, "is_superuser")
 
     def get_inline_instances(self, request: HttpRequest, obj: Any = None) -> Any:
         return super().get_inline_instances(request, obj) if obj is not None else []
@@ -196,6 +223,14 @@ class GroupPage(_Choices, _Framed, DjangoGroupAdmin, ModelAdmin):  # type: ignor
 
     def heading(self, row: Any) -> str:
         return role_words(row)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        allowed = super().has_change_permission(request, obj)
+        return allowed and (obj is None or may_change_role(request.user, obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        allowed = super().has_delete_permission(request, obj)
+        return allowed and (obj is None or may_change_role(request.user, obj))
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Who only looks reads the role's name in their language; who edits, the stored one."""

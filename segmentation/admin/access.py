@@ -20,7 +20,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from segmentation.domain.errors import TierwiseError
 from segmentation.models import SCOPES, ApiKey, ApiKeyUse, Installation, MirrorManifest
-from segmentation.permissions import may_see_hidden
+from segmentation.permissions import may_see_hidden, row_scope
 from segmentation.services.api_keys import create_api_key, revoke_api_key
 
 from . import shown
@@ -42,7 +42,8 @@ SCOPE_WORDS = {
 
 class ApiKeyForm(forms.Form):
     """The name, scopes and row scope of a new key. Nobody makes a key that sees more than they do:
-    the scope for hidden segments is offered to those who see them."""
+    the scope for hidden segments is offered to those who see them, and who is confined to some
+    stores confines the key to some of these."""
 
     name = forms.CharField(label=_("name"), max_length=50, widget=UnfoldAdminTextInputWidget)
     scopes = forms.MultipleChoiceField(
@@ -62,6 +63,7 @@ class ApiKeyForm(forms.Form):
 
     def __init__(self, *args: Any, user: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._own_stores = row_scope(user)
         offered = [scope for scope in SCOPES if scope != HIDDEN_SCOPE or may_see_hidden(user)]
         scopes = self.fields["scopes"]
         scopes.choices = [  # type: ignore[attr-defined]
@@ -70,7 +72,11 @@ class ApiKeyForm(forms.Form):
 
     def clean_stores(self) -> list[str] | None:
         lines = [line.strip() for line in self.cleaned_data["stores"].splitlines()]
-        return [line for line in lines if line] or None
+        stores = [line for line in lines if line]
+        own = self._own_stores
+        if own is not None and not (stores and set(stores) <= set(own)):
+            raise forms.ValidationError(_("Name stores of your own only."))
+        return stores or None
 
 
 @admin.register(ApiKey)
