@@ -45,7 +45,10 @@ UNFOLD: dict[str, Any] = {
         lambda request: static("segmentation/admin.css"),
         lambda request: static("segmentation/builder.css"),
     ],
-    "SCRIPTS": [lambda request: static("segmentation/csrf.js")],
+    "SCRIPTS": [
+        lambda request: static("segmentation/csrf.js"),
+        lambda request: static("segmentation/loading.js"),
+    ],
     "DASHBOARD_CALLBACK": "config.home.home",
     "SIDEBAR": {
         "show_search": True,

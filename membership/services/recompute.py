@@ -42,6 +42,7 @@ from segmentation.engine.stopwatch import Stopwatch
 from segmentation.models import Run
 from segmentation.services import runs
 from segmentation.services.overrides import load_overrides
+from segmentation.services.run_catalogs import warm_columns
 
 Clock = Callable[[], datetime]
 ANSWERING = (Run.Status.PUBLISHED, Run.Status.HISTORICAL)
@@ -84,7 +85,18 @@ def execute_next_run(*, clock: Clock, up_to: int | None = None) -> Run | None:
             runs.logger.exception("run %s failed", run.pk)
             runs.fail_run(run, error, now=clock())
     run.refresh_from_db()
+    _warm(run)
     return run
+
+
+def _warm(run: Run) -> None:
+    """Save the first reader of a new run's pages the wait; a failure costs no more than that."""
+    if run.status != Run.Status.PUBLISHED:
+        return
+    try:
+        warm_columns(run)
+    except Exception:
+        runs.logger.exception("the columns of run %s could not be written ahead", run.pk)
 
 
 def follow_run(

@@ -176,6 +176,8 @@ def _queries(route: Route, *, words: tuple[str, ...], subjects: tuple[str, ...])
         for subject in subjects:
             kind, _colon, key = subject.partition(":")
             yield f"key={quote(key)}&kind={kind}&from={quote(key)}"
+    if name in ("builder_publish", "builder_retire"):
+        yield "part=change"
     if name in ("segmentation_segment_members", "segmentation_customerlist_members"):
         for which in ("entered", "left"):
             yield f"which={which}"

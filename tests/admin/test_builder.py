@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
 
@@ -168,7 +169,10 @@ def test_publishing_from_the_page(cast: Cast, enter: Enter) -> None:
     user = cast.operations_manager
     ref = draft(user, "fresh")
     client = enter(user)
-    page = client.get(url("builder_publish", ref))
+    shell = client.get(url("builder_publish", ref)).content.decode()
+    assert 'hx-get="?part=change"' in shell
+    assert 'id="confirm"' not in shell  # nothing is confirmed before the change is shown
+    page = client.get(url("builder_publish", ref), {"part": "change"})
     assert 'id="confirm"' in page.content.decode()
     form = {name: page.context[name] for name in ("basis", "key")}
     silent = client.post(url("builder_publish", ref), {**form, "reason": ""})
@@ -189,7 +193,7 @@ def test_a_stale_page_says_what_changed_and_publishes_nothing(cast: Cast, enter:
     user = cast.operations_manager
     ref = draft(user, "fresh")
     client = enter(user)
-    page = client.get(url("builder_publish", ref))
+    page = client.get(url("builder_publish", ref), {"part": "change"})
     form = {name: page.context[name] for name in ("basis", "key")}
     World().apply({"metrics": [{**CLUB["metrics"][0], "window": {"days": 60}}]})
     answer = client.post(url("builder_publish", ref), {**form, "reason": "New"})
@@ -198,6 +202,28 @@ def test_a_stale_page_says_what_changed_and_publishes_nothing(cast: Cast, enter:
     assert "metric:spend was published as version 2 by tester." in html
     assert ">New</textarea>" in html
     assert not Segment.objects.filter(key="fresh").exists()
+
+
+def test_the_change_of_a_hidden_definition_is_one_look(cast: Cast, enter: Enter) -> None:
+    """The page and the part that it asks for; the part alone, asked for later, is another."""
+    client = enter(cast.operations_manager)
+    address = url("builder_retire", Ref("segment", "whisper_orchid"))
+    looks = AccessRecord.objects.filter(subject_key="whisper_orchid")
+    assert client.get(address).status_code == 200
+    assert client.get(address, {"part": "change"}).status_code == 200
+    assert [(look.kind, look.details) for look in looks] == [("view_hidden", {"page": "retire"})]
+    cache.clear()
+    assert client.get(address, {"part": "change"}).status_code == 200
+    assert looks.all().count() == 2
+
+
+def test_a_part_of_a_page_that_has_problems_by_now(cast: Cast, enter: Enter) -> None:
+    client = enter(cast.operations_manager)
+    ref = draft(cast.operations_manager, "fresh")
+    Draft.objects.filter(key="fresh").update(document={"key": "fresh"})
+    answer = client.get(url("builder_publish", ref), {"part": "change"})
+    assert answer["HX-Refresh"] == "true"
+    assert answer.content == b""
 
 
 ROLES = ("analyst", "support_agent", "store_manager", "integration", "stranger")

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 
 from membership.domain.progress import Gap
 from membership.models import Membership, Transition
+from membership.services import recompute
 from membership.services.member_view import member_view
 from segmentation.engine.results import run_folder
 from segmentation.engine.snapshots import read_memberships
@@ -432,3 +434,27 @@ def test_a_tier_removed_while_a_run_computes_is_given_to_nobody(
     monkeypatch.setattr(recompute, "compute", real)
     recompute.execute_next_run(clock=lambda: datetime.now(UTC))
     assert world.tiers() == {"anna": "silver"}
+
+
+def test_the_columns_that_pages_read_wait_for_the_first_reader(world: World) -> None:
+    world.order("anna", "2026-01-10T09:00:00", "150.00")
+    folder = Path(settings.VAR_DIR) / "cache" / "runs"
+    published = world.run("2026-01-15")
+    (file,) = folder.iterdir()
+    assert file.name.startswith(f"{published.pk}-")
+    assert world.run("2026-01-10").status == Run.Status.HISTORICAL
+    assert list(folder.iterdir()) == [file]
+
+
+def test_columns_that_cannot_be_written_fail_no_run(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(run: Run) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(recompute, "warm_columns", refuse)
+    world.order("anna", "2026-01-10T09:00:00", "150.00")
+    run = world.run("2026-01-15")
+    assert run.status == Run.Status.PUBLISHED
+    assert world.tiers() == {"anna": "silver"}
+    assert "could not be written ahead" in caplog.text

@@ -36,7 +36,7 @@ from .problems import words_of
 from .words import names_of
 
 _TEMPLATE = "admin/builder/preview.html"
-_LOOKED_SECONDS = 600  # one look a person and segment, however often the preview refreshes
+LOOKED_SECONDS = 600  # one look a person and segment, however often the preview refreshes
 _CUSTOMER = "segmentation.view_customer"
 
 
@@ -92,7 +92,7 @@ def _computed(request: HttpRequest, work: Work, found: Drawn) -> dict[str, Any]:
 def note_look(request: HttpRequest, work: Work, subject: str) -> None:
     """The look at the members of something hidden, once for a while of typing."""
     user = viewer_of(request)
-    if not work.is_hidden or not cache.add(f"preview:{user.pk}:{subject}", 1, _LOOKED_SECONDS):
+    if not work.is_hidden or not cache.add(f"preview:{user.pk}:{subject}", 1, LOOKED_SECONDS):
         return
     record_access(
         AccessRecord.Kind.VIEW_HIDDEN,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin import AdminSite
+from django.core.cache import cache
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -14,21 +14,14 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from config import clock
-from membership.services.draft_checks import answers_at_once
 from membership.services.drafts import DraftConflict, discard_draft, work_on
-from membership.services.preview import (
-    Change,
-    change_of,
-    preview,
-    request_preview,
-)
 from membership.services.publishing import Offer, carry_out, offer_publication, offer_retirement
 from membership.services.publishing_basis import StaleChange
 from segmentation.admin import shown
 from segmentation.admin.looking import looker
 from segmentation.domain.dependencies import Ref
 from segmentation.domain.errors import NotFoundError, TierwiseError
-from segmentation.models import AccessRecord, Job
+from segmentation.models import AccessRecord
 from segmentation.permissions import (
     EDIT_DRAFTS,
     REQUEST_RUN,
@@ -39,15 +32,23 @@ from segmentation.services.access_log import record_access
 from segmentation.services.jobs import new_key
 from segmentation.services.relations import relations
 
+from .changes import change_context
 from .context import viewer_of
 from .editor import VIEW_DRAFTS, reference
-from .previews import customer_links, external_ids, result_context
+from .previews import LOOKED_SECONDS
 from .problems import words_of
-from .words import change_cells, definition_url, kind_words, movement_rows, names_of
+from .words import change_cells, definition_url, kind_words, names_of
+
+_PART = "part"  # ?part=change: the second half of the page, which the first one asks for
+_CHANGE = "change"
 
 
 def publish(request: HttpRequest, kind: str, key: str, *, site: AdminSite) -> HttpResponse:
-    """What publishing the draft would change, and with a reason, publishing it."""
+    """What publishing the draft would change, and with a reason, publishing it.
+
+    The page comes at once and then asks for the change (`?part=change`), which at a million
+    customers takes longer than a page may; nothing can be confirmed before it is shown.
+    """
     return _act(request, reference(kind, key), "publish", site=site)
 
 
@@ -65,7 +66,9 @@ def _act(request: HttpRequest, subject: Ref, act: str, *, site: AdminSite) -> Ht
         raise PermissionDenied
     if request.method == "POST":
         return _carried_out(request, subject, act, site=site)
-    return _page(request, subject, act, site=site)
+    if request.GET.get(_PART) == _CHANGE:
+        return _part(request, subject, act)
+    return _page(request, subject, act, site=site, is_whole=False)
 
 
 def _offer(request: HttpRequest, subject: Ref, act: str) -> Offer:
@@ -110,19 +113,44 @@ def _page(
     stale: StaleChange | None = None,
     key: str = "",
     status: int = 200,
+    is_whole: bool = True,
 ) -> HttpResponse:
     offer = _offer(request, subject, act)
+    _note_look(request, offer, is_again=False)
     context = {
         **site.each_context(request),
         "title": _("Publish: the change first") if act == "publish" else _("Retire"),
         "subtitle": None,
+        "told": told or [],
+        "stale": stale,
+        "change_url": "" if is_whole or offer.problems else f"?{_PART}={_CHANGE}",
+        "users": _users(request, subject) if act == "retire" else [],
+        **_offered(offer, key=key, reason=reason),
+    }
+    if is_whole:
+        context |= change_context(request, offer)
+    return TemplateResponse(request, "admin/builder/publish.html", context, status=status)
+
+
+def _part(request: HttpRequest, subject: Ref, act: str) -> HttpResponse:
+    """What would change, with the form that confirms exactly that."""
+    offer = _offer(request, subject, act)
+    if offer.problems:  # since the page was drawn
+        return HttpResponse(headers={"HX-Refresh": "true"})
+    _note_look(request, offer, is_again=True)
+    context = _offered(offer, key="", reason="") | change_context(request, offer)
+    return TemplateResponse(request, "admin/builder/change.html", context)
+
+
+def _offered(offer: Offer, *, key: str, reason: str) -> dict[str, Any]:
+    subject = offer.subject
+    return {
         "subject": subject,
         "name": names_of([subject], drafted=offer.document)[subject],
         "kind_words": kind_words(subject.kind),
         "edits": [change_cells(edit) for edit in offer.edits],
         "is_unchanged": offer.is_unchanged,
-        "act": act,
-        "offer": offer,
+        "act": offer.act,
         "problems": [words_of(problem) for problem in offer.problems],
         "warnings": [words_of(warning) for warning in offer.warnings],
         "lacks": [kind_words(kind) for kind in offer.lacks],
@@ -131,26 +159,27 @@ def _page(
             for ref, name in names_of(offer.companions, drafted=offer.document).items()
         ],
         "reason": reason,
-        "told": told or [],
-        "stale": stale,
         "key": key or new_key(),
         "basis": offer.basis.token() if offer.basis else "",
-        "back": _back(subject, act),
+        "back": _back(subject, offer.act),
     }
-    if offer.basis is not None:
-        context |= _change(request, offer)
-    if act == "retire":
-        context["users"] = _users(request, subject)
-    if offer.is_hidden:
-        record_access(
-            AccessRecord.Kind.VIEW_HIDDEN,
-            looker=looker(request),
-            subject=str(subject),
-            now=clock.real_now(),
-            is_hidden=True,
-            details={"page": act},
-        )
-    return TemplateResponse(request, "admin/builder/publish.html", context, status=status)
+
+
+def _note_look(request: HttpRequest, offer: Offer, *, is_again: bool) -> None:
+    """The look at something hidden; `is_again`: as a part of a page that was looked at already."""
+    if not offer.is_hidden:
+        return
+    seen = f"{offer.act}:{viewer_of(request).pk}:{offer.subject}"
+    if not cache.add(seen, 1, LOOKED_SECONDS) and is_again:
+        return
+    record_access(
+        AccessRecord.Kind.VIEW_HIDDEN,
+        looker=looker(request),
+        subject=str(offer.subject),
+        now=clock.real_now(),
+        is_hidden=True,
+        details={"page": offer.act},
+    )
 
 
 def _users(request: HttpRequest, subject: Ref) -> list[tuple[str, str, str]]:
@@ -167,59 +196,6 @@ def _back(subject: Ref, act: str) -> str:
     if act == "publish":
         return reverse("admin:builder_draft", args=[subject.kind, subject.key])
     return definition_url(subject)
-
-
-def _change(request: HttpRequest, offer: Offer) -> dict[str, Any]:
-    """The change in full; where new metrics must be computed first, the job that does it."""
-    user, now = viewer_of(request), clock.real_now()
-    document, subject = offer.document, str(offer.subject)
-    if offer.is_unchanged or offer.basis is None or offer.draft is None:
-        return {}
-    try:
-        is_run = offer.act == "publish" and offer.basis.run is not None
-        if is_run and not answers_at_once(offer.draft, offer.subject):
-            key = f"shown:{user.pk}:{offer.basis.run}:{offer.basis.digest}"
-            job = request_preview(
-                document, subject=subject, user=user, actor=user.get_username(), now=now, key=key
-            )
-            return _from_job(request, job)
-        found = _shown(change_of(document, viewer=user, now=now), document)
-        if is_run and offer.subject.kind == "segment":
-            made = preview(document, subject=subject, viewer=user, now=now)
-            found["entering"] = customer_links(request, external_ids(made.entered))
-            found["leaving"] = customer_links(request, external_ids(made.left))
-        return found
-    except TierwiseError as error:
-        return {"change_error": error.message}
-
-
-def _from_job(request: HttpRequest, job: Job) -> dict[str, Any]:
-    """What a job computed of the change; until then nobody can confirm what was not shown."""
-    if job.status == Job.Status.DONE:
-        return result_context(request, job.result) | {"is_from_job": True}
-    if job.status in (Job.Status.QUEUED, Job.Status.RUNNING):
-        address = reverse("admin:builder_preview_job", args=[job.pk])
-        return {"job": job, "job_url": f"{address}?then=reload", "is_waiting": True}
-    return {"change_error": (job.error or {}).get("message") or _("The preview was cancelled.")}
-
-
-def _shown(change: Change, document: Mapping[str, Any]) -> dict[str, Any]:
-    acts = {"created": _("is new"), "changed": _("is changed"), "retired": _("ends")}
-    names = names_of((one.ref for one in change.changes), drafted=document)
-    return {
-        "as_of": shown.instant(change.run.as_of) if change.run else "",
-        "run": change.run,
-        "changes": [
-            (
-                f"{kind_words(one.ref.kind)} · {names[one.ref]}",
-                acts[one.act],
-                movement_rows(one.movements, drafted=document),
-            )
-            for one in change.changes
-        ],
-        "dependents": movement_rows([one for one in change.dependents if one.moves]),
-        "still": movement_rows([one for one in change.dependents if not one.moves]),
-    }
 
 
 def done(request: HttpRequest, job_id: int, *, site: AdminSite) -> HttpResponse:

@@ -17,6 +17,18 @@
     return found;
   };
   const said = (field) => (field.type === "checkbox" ? field.checked : field.value);
+  // A browser tells of a change only when a person made it in this very field; what was carried
+  // over from the field before has to be told for it, at the latest when the field is left.
+  const tellLater = (field) => {
+    const tell = () => field.dispatchEvent(new Event("change", { bubbles: true }));
+    if (document.activeElement !== field) {
+      tell();
+      return;
+    }
+    let isTold = false;
+    field.addEventListener("change", () => { isTold = true; }, { once: true });
+    field.addEventListener("blur", () => { if (!isTold) tell(); }, { once: true });
+  };
   const isEditor = (event) => event.detail.target && event.detail.target.id === "editor";
 
   document.addEventListener("htmx:beforeRequest", (event) => {
@@ -49,6 +61,7 @@
       if (!field) continue;
       if (field.type === "checkbox") field.checked = value;
       else field.value = value;
+      tellLater(field);
     }
     typed = [];
   });
