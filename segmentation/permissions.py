@@ -36,6 +36,7 @@ from .queries import Withdrawn, withdrawn
 VIEW_HIDDEN = "segmentation.view_hidden_segment"
 VIEW_ALL_CUSTOMERS = "segmentation.view_all_customers"
 VIEW_ALL_JOBS = "segmentation.view_all_jobs"
+CANCEL_ALL_JOBS = "segmentation.cancel_all_jobs"
 REQUEST_RUN = "segmentation.request_run"
 VERIFY_RUN = "segmentation.verify_run"
 IMPORT_FACTS = "segmentation.import_facts"

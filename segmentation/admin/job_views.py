@@ -14,7 +14,7 @@ from django.utils.translation import gettext
 
 from config import clock
 from segmentation.models import Job
-from segmentation.permissions import hidden_words
+from segmentation.permissions import CANCEL_ALL_JOBS, hidden_words
 from segmentation.services import uploads
 from segmentation.services.job_kinds import kind_of
 from segmentation.services.jobs import job_folder
@@ -96,8 +96,8 @@ def job_view(job: Job, *, user: User) -> JobView:
 
 
 def may_cancel(job: Job, *, user: User) -> bool:
-    """The person who asked for it, or a superuser; seeing a job is no right to stop it."""
-    return job.requested_by_id == user.pk or user.is_superuser
+    """The person who asked for it, or who may stop everybody's; seeing a job is no right to."""
+    return job.requested_by_id == user.pk or user.has_perm(CANCEL_ALL_JOBS)
 
 
 def job_url(job: Job) -> str:

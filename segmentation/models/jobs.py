@@ -62,6 +62,7 @@ class Job(models.Model):
         permissions = [
             ("export_data", _("Can export lists")),
             ("view_all_jobs", _("Can see the jobs of others")),
+            ("cancel_all_jobs", _("Can cancel the jobs of others")),
         ]
         indexes = [
             models.Index(

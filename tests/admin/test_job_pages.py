@@ -133,13 +133,32 @@ def test_a_log_that_names_something_hidden_is_restricted(
     assert view.error == "Details are restricted."
 
 
-def test_cancelling_is_for_the_person_who_asked(cast: Cast, shop: Shop, enter: Enter) -> None:
+def test_cancelling_is_for_the_person_who_asked_or_by_right(
+    cast: Cast, shop: Shop, enter: Enter
+) -> None:
     job = ask_export("customers", user=cast.analyst, query={})
     assert enter(cast.auditor).post(page("cancel", job)).status_code == 403
     assert enter(cast.analyst).get(page("cancel", job)).status_code == 405
     assert Job.objects.get().status == "queued"
     assert enter(cast.analyst).post(page("cancel", job)).status_code == 302
     assert Job.objects.get().status == "cancelled"
+    other = ask_export("customers", user=cast.analyst, query={})
+    manager = enter(cast.operations_manager)
+    assert 'id="cancel"' in manager.get(page("change", other)).content.decode()
+    assert manager.post(page("cancel", other)).status_code == 302
+    other.refresh_from_db()
+    assert (other.status, other.log[-1]["message"]) == (
+        "cancelled", "Cancelled by operations_manager.",
+    )  # fmt: skip
+
+
+def test_a_job_that_is_not_seen_is_not_cancelled(cast: Cast, shop: Shop, enter: Enter) -> None:
+    cast.integration.user_permissions.add(Permission.objects.get(codename="cancel_all_jobs"))
+    job = ask_export("customers", user=cast.analyst, query={})
+    Job.objects.filter(pk=job.pk).update(is_hidden=True)
+    assert enter(cast.integration).post(page("cancel", job)).status_code == 404
+    job.refresh_from_db()
+    assert job.status == "queued"
 
 
 def test_a_download_is_streamed_checked_and_written_down(
