@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from membership.models import Program, Transition
 from segmentation.admin import shown
+from segmentation.admin.looking import row_number
 from segmentation.admin.timed import DayRangeFilter
 
 from .wording import tier_names
@@ -28,7 +29,8 @@ else:
 def of_program(rows: QuerySet[Any], program: str) -> QuerySet[Any]:
     """Rows of the program with this key, or, as older addresses have it, this number."""
     if program.isdecimal():
-        return rows.filter(program_id=program)
+        number = row_number(program)
+        return rows.none() if number is None else rows.filter(program_id=number)
     # Its number first: the database then knows that it is one, and its index.
     number = Program.objects.filter(key=program).values_list("pk", flat=True).first()
     return rows.filter(program_id=number) if number else rows.none()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -55,6 +55,10 @@ class PeriodForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         asked = super().clean() or {}
+        for name in ("since", "until"):
+            day = asked.get(name)
+            if day is not None and not MINYEAR < day.year < MAXYEAR:  # no time zone has them whole
+                self.add_error(name, self.fields[name].error_messages["invalid"])
         since, until = asked.get("since"), asked.get("until")
         if since and until and since > until:
             self.add_error("until", _("The last day lies before the first."))

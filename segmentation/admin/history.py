@@ -34,6 +34,7 @@ from .acts import record_hidden_looks, shown_acts
 from .asking import AFTER, position, read_position
 from .changes import ShownField, shown_changes
 from .log_lines import told
+from .looking import row_number
 
 _PAGE = 30
 _CLICKED = _("Clicked")
@@ -202,13 +203,14 @@ def history(row: Any, *, request: HttpRequest, after: str = "") -> History:
 def _older(source: Source, place: int, at: datetime, key: str) -> QuerySet[Any]:
     """Rows that come after the position in the order of the page."""
     first, _mark, last = key.partition(".")
-    if not (first.isdecimal() and last.isdecimal() and len(last) < 19):
+    number, pk = row_number(first), row_number(last)
+    if number is None or pk is None:
         return source.rows.none()
     older = Q(**{f"{source.time}__lt": at})
-    if place > int(first):
+    if place > number:
         older |= Q(**{source.time: at})
-    elif place == int(first):
-        older |= Q(**{source.time: at}, pk__lt=int(last))
+    elif place == number:
+        older |= Q(**{source.time: at}, pk__lt=pk)
     return source.rows.filter(older)
 
 

@@ -46,6 +46,7 @@ from .asking import (
 )
 from .base import ReadOnlyAdmin
 from .changes import ShownChange, act_badge, kind_words, shown_changes
+from .looking import row_number
 
 TABS = "operations"
 _PER_TABLE = 50
@@ -233,13 +234,14 @@ def _act_position(text: str) -> tuple[datetime, UUID] | None:
 def _older_events(found: QuerySet[Any], place: int, at: Any, key: str) -> QuerySet[Any]:
     """Rows of the table at `place` that come after the position in the order of the page."""
     first, _mark, last = key.partition(".")
-    if not (first.isdecimal() and last.isdecimal()):
+    number, pgh_id = row_number(first), row_number(last)
+    if number is None or pgh_id is None:
         return found.none()
     older = Q(pgh_created_at__lt=at)
-    if place > int(first):
+    if place > number:
         older |= Q(pgh_created_at=at)
-    elif place == int(first):
-        older |= Q(pgh_created_at=at, pgh_id__lt=int(last))
+    elif place == number:
+        older |= Q(pgh_created_at=at, pgh_id__lt=pgh_id)
     return found.filter(older)
 
 

@@ -34,6 +34,7 @@ from .base import EMPTY
 from .definition_pages import DefinitionPageAdmin, current_run
 from .exports import export_url
 from .facts import customer_link
+from .looking import row_number
 from .member_tables import PAGE, VIEW_CUSTOMER, members_context
 from .portrait_links import save_list_url
 
@@ -139,15 +140,15 @@ class SegmentMemberViews(DefinitionPageAdmin):
             if form.is_valid() and self._added(row, form, request=request):
                 return HttpResponseRedirect(request.get_full_path())
         listed = _listed(row, request=request)
-        asked = request.GET.get("after", "")
-        if asked.isdecimal():
-            listed = listed.filter(pk__lt=int(asked))
+        asked = row_number(request.GET.get("after", ""))
+        if asked is not None:
+            listed = listed.filter(pk__lt=asked)
         rows = list(listed[: PAGE + 1])
         context = {
             "table": _manual_table(rows[:PAGE], user=request.user),
             "form": form,
             "next_url": f"?after={rows[PAGE - 1].pk}" if len(rows) > PAGE else None,
-            "first_url": "?" if asked else None,
+            "first_url": None if asked is None else "?",
         }
         return self.page(request, row, "admin/members/manual.html", context)
 

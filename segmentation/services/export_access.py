@@ -19,6 +19,7 @@ from segmentation.models import AccessRecord
 from segmentation.permissions import may_see_hidden, visible_access
 
 from .exporting import ExportColumn, ExportScope, ExportSource, register_source
+from .privacy import erased_reference
 from .spreadsheets import Cell, Row
 
 _PORTION = 2000
@@ -29,7 +30,9 @@ def looks_asked_for(
     records: QuerySet[AccessRecord], asked: Mapping[str, Any]
 ) -> QuerySet[AccessRecord]:
     """Looks at a whole `subject` key (or `kind:key`), by a `person`, of a `kind`, between the
-    local days `since` and `until`, both included. What is left out narrows nothing."""
+    local days `since` and `until`, both included. What is left out narrows nothing.
+
+    A customer's ID also finds the looks from before an erasure, which no longer name it."""
     subject = str(asked.get("subject") or "").strip()
     subject_kind = str(asked.get("subject_kind") or "")
     if subject:
@@ -37,6 +40,9 @@ def looks_asked_for(
         kind, colon, key = subject.partition(":")
         if colon:
             wanted |= Q(subject_kind=kind, subject_key=key)
+        erased = {subject, key} if kind == "customer" else {subject}
+        references = [erased_reference(each) for each in erased]
+        wanted |= Q(subject_kind="customer", subject_key__in=references)
         records = records.filter(wanted)
     if subject_kind:
         records = records.filter(subject_kind=subject_kind)
@@ -115,7 +121,8 @@ def _read(parameters: Mapping[str, Any]) -> dict[str, Any]:
         if asked.get(name):
             try:
                 asked[name] = date.fromisoformat(str(asked[name]))
-            except ValueError:
+                _midnight(asked[name], later=1)
+            except (ValueError, OverflowError):
                 message = _("This selection cannot be exported.")
                 raise TierwiseError(message, code="bad_filter") from None
     return asked
