@@ -56,12 +56,22 @@ class DraftDefinitions:
         """What the document creates, changes or retires."""
         return (*self.checked.created, *self.checked.changed)
 
+    def was_hidden(self, ref: Ref) -> bool:
+        """Whether a definition is a hidden segment without the document."""
+        return ref.kind == "segment" and _hides(self.before, ref.key)
+
+    def will_be_hidden(self, ref: Ref) -> bool:
+        """Whether a definition is a hidden segment with the document."""
+        return ref.kind == "segment" and _hides(self.catalog, ref.key)
+
     def is_hidden(self, ref: Ref) -> bool:
         """Whether a definition is a segment that is, or would be, hidden."""
-        found = (self.catalog.segments.get(ref.key), self.before.segments.get(ref.key))
-        return ref.kind == "segment" and any(
-            segment is not None and segment.visibility == "hidden" for segment in found
-        )
+        return self.was_hidden(ref) or self.will_be_hidden(ref)
+
+
+def _hides(catalog: Catalog, key: str) -> bool:
+    segment = catalog.segments.get(key)
+    return segment is not None and segment.visibility == "hidden"
 
 
 def draft_definitions(document: Mapping[str, Any], *, viewer: Viewer) -> DraftDefinitions:

@@ -65,7 +65,7 @@ def _asked(found: DraftRun, ref: Ref) -> Iterator[_Asked]:
             question = Question(
                 _flag("v", name, ref.key in after.segments),
                 _flag("o", name, name in found.columns),
-                is_hidden=found.draft.is_hidden(ref),
+                is_hidden=found.draft.was_hidden(ref),
             )
             yield _Asked(ref, None, name not in found.columns, question)
         case "metric":

@@ -72,15 +72,14 @@ def preview(document: Mapping[str, Any], *, subject: str, viewer: Viewer, now: d
         others = movements(found, dependents, sight=seen)
         everybody = members_where(found.duck, set_conditions(found, ref))
         missing = count_where(found.duck, list(probes))
-    is_hidden = draft.is_hidden(ref)
-    members = seen.members(everybody, is_hidden=is_hidden)
+    members = seen.members(everybody, is_hidden=draft.will_be_hidden(ref))
     before = members
     if ref.kind == "segment":
-        before = seen.members(_published(run, ref.key), is_hidden=is_hidden)
+        before = seen.members(_published(run, ref.key), is_hidden=draft.was_hidden(ref))
     return Preview(
         subject=ref,
         run=run,
-        is_hidden=is_hidden,
+        is_hidden=draft.is_hidden(ref),
         movements=own,
         members=members,
         entered=members - before,

@@ -95,7 +95,8 @@ def cast() -> Cast:
 
 
 def populate(world: World) -> Run:
-    """Nine customers in two stores, one without orders, one put in and one kept out by hand."""
+    """Nine customers in two stores, one without orders, one put in and one kept out by hand,
+    one who objects to personalised decisions."""
     for number in range(9):
         world.record(
             "customers",
@@ -116,6 +117,8 @@ def populate(world: World) -> Run:
             segment=segment, customer=Customer.objects.get(external_id=f"C{number}"),
             kind=kind, reason="test", actor="tester",
         )  # fmt: skip
+    objecting = Customer.objects.get(external_id="C5")
+    Objection.objects.create(customer=objecting, objected_at=real_now())
     return world.run("2026-03-03")
 
 
@@ -189,6 +192,9 @@ DRAFTS: list[tuple[str, dict[str, Any]]] = [
                    "rule": {"metric": "spend", "cmp": "gte", "value": "400"}},
                   {"key": "silver", "rank": 1,
                    "rule": {"metric": "spend", "cmp": "gte", "value": "200"}}]}}]}),
+    # Who objects enters with a segment that is no longer hidden, and leaves one that becomes so.
+    ("segment:others", {"segments": [{**OTHERS, "visibility": "internal", "rule": {"all": []}}]}),
+    ("segment:spenders", {"segments": [{**SPENDERS, "visibility": "hidden"}]}),
 ]  # fmt: skip
 
 
