@@ -11,6 +11,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
@@ -23,6 +24,7 @@ from segmentation.permissions import (
     visible_customers,
 )
 from segmentation.services.export_access import looks_asked_for
+from segmentation.services.privacy import erased_reference, is_reference
 
 from . import shown
 from .asking import PAGE, Answer, AskAdmin, PeriodForm, Question
@@ -69,7 +71,7 @@ class LooksForm(PeriodForm):
         required=False,
         max_length=300,
         widget=UnfoldAdminTextInputWidget,
-        help_text=_("The whole key or customer ID"),
+        help_text=_("The whole key or customer ID, also of an erased customer"),
     )
     kind = _select(AccessRecord.Kind.choices, _("What they did"), _("Anything"))
     field_order = ("subject_kind", "subject", "person", "kind", "since", "until")
@@ -154,10 +156,12 @@ class LooksAdmin(AskAdmin, ReadOnlyAdmin):
     @admin.display(description=_("object"))
     def shown_subject(self, row: AccessRecord) -> SafeString:
         """The object; a click asks for everybody who looked at it."""
-        kind = SUBJECT_KINDS.get(row.subject_kind, row.subject_kind)
+        kind, shown_key = SUBJECT_KINDS.get(row.subject_kind, row.subject_kind), row.subject_key
+        if row.subject_kind == "customer" and is_reference(row.subject_key):
+            shown_key = gettext("erased, %(mark)s") % {"mark": row.subject_key[-8:]}
         return format_html(
             '{} <a class="tw-link" href="?subject_kind={}&subject={}">{}</a>',
-            kind, row.subject_kind, row.subject_key, row.subject_key,
+            kind, row.subject_kind, row.subject_key, shown_key,
         )  # fmt: skip
 
     @admin.display(description=_("rows"))
@@ -190,7 +194,7 @@ class PrivacyRequestAdmin(ExactSearchAdmin):
     )  # fmt: skip
     list_filter = ("kind", "via")
     search_fields = ("receipt",)
-    search_help_text = _("A whole receipt, or a customer's whole ID")
+    search_help_text = _("A whole receipt, or a customer's whole ID, also of an erased one")
     fields = (
         ("receipt", "kind"),
         ("customer_ref", "via"),
@@ -205,4 +209,4 @@ class PrivacyRequestAdmin(ExactSearchAdmin):
         return rows.filter(customer_ref__in=known)
 
     def find(self, rows: QuerySet[Any], *, term: str) -> QuerySet[Any]:
-        return rows.filter(Q(receipt=term) | Q(customer_ref=term))
+        return rows.filter(Q(receipt=term) | Q(customer_ref__in=[term, erased_reference(term)]))

@@ -114,9 +114,14 @@ def erased_reference(external_id: str) -> str:
     return f"{_GONE}{digest.hexdigest()}"
 
 
+def is_reference(text: str) -> bool:
+    """Whether a text stands for the id of an erased customer."""
+    return text.startswith(_GONE)
+
+
 def is_erased(request: PrivacyRequest) -> bool:
     """Whether the receipt is of somebody who is erased by now."""
-    return request.customer_ref.startswith(_GONE)
+    return is_reference(request.customer_ref)
 
 
 def find_receipt(receipt: str) -> PrivacyRequest:

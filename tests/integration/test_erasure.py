@@ -38,6 +38,7 @@ from segmentation.models import (
 from segmentation.services import privacy
 from segmentation.services.access_log import Looker, record_access
 from segmentation.services.api_keys import create_api_key
+from segmentation.services.export_access import looks_asked_for
 from segmentation.services.jobs import execute_job, job_folder
 from segmentation.services.manual_members import include_customer
 from tests.fixtures.world import CLUB, World, day
@@ -216,6 +217,12 @@ def test_receipts_and_the_access_log_stay_under_a_keyed_reference(world: World) 
     assert sorted(kinds) == ["erase", "export", "object"]
     assert AccessRecord.objects.filter(subject_key=reference).count() == looks
     assert reference != privacy.erased_reference("C1")
+    for asked in (
+        {"subject": ID}, {"subject": f"customer:{ID}"}, {"subject": ID, "subject_kind": "customer"},
+    ):  # fmt: skip
+        found = looks_asked_for(AccessRecord.objects.all(), asked)
+        assert found.filter(subject_key=reference).count() == looks, asked
+    assert not looks_asked_for(AccessRecord.objects.all(), {"subject": f"segment:{ID}x"}).exists()
     record = AccessRecord.objects.first()
     with pytest.raises(DatabaseError), transaction.atomic():  # the log is append-only as ever
         AccessRecord.objects.filter(pk=record and record.pk).update(actor="x")
