@@ -23,10 +23,11 @@ from segmentation.admin.looking import looker
 from segmentation.admin.wording import Names, names
 from segmentation.domain.errors import NotFoundError
 from segmentation.domain.windows import Interval
-from segmentation.models import AccessRecord, Customer, Segment
-from segmentation.permissions import visible_lists, visible_segments
+from segmentation.models import AccessRecord, Customer, Run, Segment
+from segmentation.permissions import may_see_hidden, visible_lists, visible_segments
 from segmentation.queries import newest_published_run
 from segmentation.services.access_log import record_access
+from segmentation.services.run_catalogs import run_catalog
 from segmentation.services.wording import comparison_words, interval_words, moment_words
 
 from . import wording
@@ -112,6 +113,12 @@ def explain_part(customer: Customer, *, request: HttpRequest, subject: str) -> d
             rows=1,
             details={"customer": customer.external_id, "page": "explain"},
         )
+    unknown = _(
+        "The newest run knows no such thing about this customer: one of the two was recorded "
+        "after it. The next run will."
+    )
+    if _was_hidden(chosen, run=run) and not may_see_hidden(user):
+        return {**context, "refused": unknown}  # the run's rule may name what is hidden still
     try:
         answer = explain(
             customer.external_id,
@@ -119,13 +126,10 @@ def explain_part(customer: Customer, *, request: HttpRequest, subject: str) -> d
             run=run,
             zone=zone,
             currency=settings.BASE_CURRENCY,
+            sees_hidden=may_see_hidden(user),
         )
     except NotFoundError:
-        words = _(
-            "The newest run knows no such thing about this customer: one of the two was recorded "
-            "after it. The next run will."
-        )
-        return {**context, "refused": words}
+        return {**context, "refused": unknown}
     here = "zh-hans" if (get_language() or "").startswith("zh") else "en"
     other = "en" if here == "zh-hans" else "zh-hans"
     tree = _Tree(
@@ -165,6 +169,13 @@ def _chosen(subject: str, *, user: Any) -> Subject:
     is_hidden = isinstance(row, Segment) and row.is_hidden
     icon = "filter_alt" if kind == "segment" else "workspace_premium"
     return Subject(subject, shown.label(row), icon, is_hidden)
+
+
+def _was_hidden(chosen: Subject, *, run: Run) -> bool:
+    """Whether the run computed the subject as a hidden segment, whatever it is now."""
+    kind, _colon, key = chosen.name.partition(":")
+    segment = run_catalog(run).segments.get(key) if kind == "segment" else None
+    return segment is not None and segment.visibility == "hidden"
 
 
 def _held(customer: Customer, subject: str) -> str:

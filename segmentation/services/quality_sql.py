@@ -22,8 +22,8 @@ ROWS_BY_DAY = """
 REJECTED_BY_KIND = """
     SELECT b.kind, b.source, sum(b.read), sum(b.rejected)
     FROM segmentation_factbatch b
-    WHERE b.recorded_at >= %(recorded_from)s AND b.rejected > 0
-    GROUP BY 1, 2 ORDER BY 4 DESC, 1, 2
+    WHERE b.recorded_at >= %(recorded_from)s
+    GROUP BY 1, 2 HAVING sum(b.rejected) > 0 ORDER BY 4 DESC, 1, 2
 """
 
 REJECT_REASONS = """

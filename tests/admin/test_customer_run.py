@@ -149,6 +149,25 @@ def test_what_one_may_not_know_of_is_not_found(
     assert _hidden_looks() == looks
 
 
+def test_a_rule_that_was_hidden_at_the_run_is_not_told(
+    cast: Cast, anna: Customer, enter: Enter
+) -> None:
+    """A segment published as internal since: until the next run its rule is the hidden one."""
+    others = CLUB["segments"][1]
+    world = World()
+    world.apply({"segments": [{**others, "key": "both", "rule": {"segment": "others",
+                                                                 "cmp": "member"}}]})  # fmt: skip
+    world.run("2026-01-16")
+    world.apply({"segments": [{**CLUB["segments"][0], "key": "both"}]})
+    address = part("explain", anna, "?subject=segment:both")
+    shut = enter(cast.support_agent).get(address)
+    assert "refused" in shut.context
+    assert "others" not in shut.content.decode()
+    assert enter(cast.operations_manager).get(address).context["verdict"] is False
+    world.run("2026-01-17")
+    assert enter(cast.support_agent).get(address).context["verdict"] is True
+
+
 def test_the_choice_of_subjects_offers_nothing_hidden(
     cast: Cast, anna: Customer, enter: Enter
 ) -> None:

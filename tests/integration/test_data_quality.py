@@ -80,7 +80,9 @@ def test_the_report_counts_what_is_there(cast: Cast) -> None:
 
 def test_rejects_by_kind_source_and_reason(cast: Cast) -> None:
     now = real_now()
-    for source, read, rejected, age in (("api", 10, 2, 1), ("import", 5, 1, 2), ("api", 9, 9, 40)):
+    for source, read, rejected, age in (
+        ("api", 10, 2, 1), ("api", 20, 0, 3), ("import", 5, 1, 2), ("api", 9, 9, 40),
+    ):  # fmt: skip
         FactBatch.objects.create(
             kind="orders", source=source, actor="x", recorded_at=now - timedelta(days=age),
             read=read, rejected=rejected, inserted=read - rejected,
@@ -93,7 +95,7 @@ def test_rejects_by_kind_source_and_reason(cast: Cast) -> None:
         )  # fmt: skip
     found = done(ask(cast)).result["rejected"]
     assert found["by_kind"] == [
-        {"kind": "orders", "source": "api", "read": 10, "rejected": 2},
+        {"kind": "orders", "source": "api", "read": 30, "rejected": 2},
         {"kind": "orders", "source": "import", "read": 5, "rejected": 1},
     ]
     assert found["by_reason"] == [
