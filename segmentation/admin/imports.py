@@ -44,6 +44,20 @@ from .facts import KIND_WORDS
 from .looking import looker
 from .quality import QualityViews
 
+_REASONS_ARE_WITH = {
+    FactBatch.Source.IMPORT: gettext_lazy(
+        "Not kept here, only their number. The command writes rejected rows with their reasons to "
+        "the file named with --rejects; importing the same file again with it changes nothing that "
+        "is recorded."
+    ),
+    FactBatch.Source.API: gettext_lazy(
+        "Not kept here, only their number. The answer to the call gave the reason of each row."
+    ),
+    FactBatch.Source.ADMIN: gettext_lazy(
+        "With the job of the upload, which only those who see that job can open."
+    ),
+}
+
 
 class UploadForm(forms.Form):
     """A file of facts, of what kind, and whether unknown customers are refused."""
@@ -118,8 +132,8 @@ class FactBatchAdmin(QualityViews, KeysetAdmin):
             {
                 "fields": (
                     ("shown_read", "shown_inserted", "shown_updated"),
-                    ("shown_unchanged", "shown_rejected"),
-                    ("generation",),
+                    ("shown_unchanged", "shown_rejected", "generation"),
+                    ("shown_reasons",),
                 )
             },
         ),
@@ -243,6 +257,16 @@ class FactBatchAdmin(QualityViews, KeysetAdmin):
         if not batch.rejected:
             return "0"
         return shown.badge(shown.count(batch.rejected), colour="warning")
+
+    @admin.display(description=gettext_lazy("why rows were rejected"))
+    def shown_reasons(self, batch: Any) -> SafeString | str:
+        """Where the reasons are: only the job of an upload keeps them."""
+        if not batch.rejected:
+            return EMPTY
+        if batch.job is not None:
+            words = _("The job of the upload lists them.")
+            return shown.link("segmentation_job_change", args=[batch.job.pk], text=words)
+        return str(_REASONS_ARE_WITH[batch.source])
 
 
 def _job_of(batch: FactBatch, *, jobs: QuerySet[Job]) -> Job | None:

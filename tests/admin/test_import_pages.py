@@ -94,6 +94,23 @@ def test_imports_link_the_job_they_came_by(cast: Cast, shop: Shop, enter: Enter)
         assert link not in enter(cast.analyst).get(address).content.decode()  # not the own job
 
 
+def test_an_import_without_an_upload_says_where_the_reasons_are(
+    cast: Cast, shop: Shop, enter: Enter
+) -> None:
+    """Reasons are kept for uploads alone; the page promises nothing else."""
+    for source, words in (("import", "--rejects"), ("api", "The answer to the call")):
+        batch = FactBatch.objects.create(
+            kind="orders", source=source, actor="operator", recorded_at=real_now(), read=3,
+            rejected=1,
+        )  # fmt: skip
+        address = reverse("admin:segmentation_factbatch_change", args=[batch.pk])
+        text = enter(cast.operations_manager).get(address).content.decode()
+        assert words in text
+        assert "Not kept here" in text
+    FactBatch.objects.update(rejected=0)
+    assert "Not kept here" not in enter(cast.operations_manager).get(address).content.decode()
+
+
 def test_rejects_on_the_page_of_the_job(cast: Cast, shop: Shop, enter: Enter) -> None:
     job = with_file(finished(
         "import", user=cast.operations_manager, parameters={"kind": "customers"},
