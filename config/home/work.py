@@ -22,7 +22,6 @@ from segmentation.admin.facts import KIND_WORDS
 from segmentation.admin.job_views import job_status, kind_title
 from segmentation.api.throttling import parse_rate
 from segmentation.models import (
-    AccessRecord,
     ApiKey,
     Customer,
     FactBatch,
@@ -30,7 +29,7 @@ from segmentation.models import (
     Run,
     Segment,
 )
-from segmentation.permissions import VIEW_HIDDEN, may_see_hidden, visible_versions
+from segmentation.permissions import may_see_hidden, visible_access, visible_versions
 
 from .blocks import Block, Viewing, table_block
 from .runs import batch_link
@@ -189,9 +188,7 @@ def publishes_block(viewing: Viewing) -> Block:
 
 def accesses_block(viewing: Viewing) -> Block:
     """The latest looks at hidden and personal data."""
-    latest = AccessRecord.objects.order_by("-pk")
-    if not viewing.may(VIEW_HIDDEN):
-        latest = latest.filter(is_hidden=False)
+    latest = visible_access(viewing.user).order_by("-pk")
     rows = [
         (
             shown.instant(record.at),

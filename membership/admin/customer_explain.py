@@ -126,7 +126,6 @@ def explain_part(customer: Customer, *, request: HttpRequest, subject: str) -> d
             run=run,
             zone=zone,
             currency=settings.BASE_CURRENCY,
-            sees_hidden=may_see_hidden(user),
         )
     except NotFoundError:
         return {**context, "refused": unknown}

@@ -25,7 +25,7 @@ from segmentation.admin.customer_timeline import may_see_timeline, timeline_part
 from segmentation.admin.customers import CustomerAdmin, contact
 from segmentation.admin.looking import looker, typed
 from segmentation.models import AccessRecord, Customer
-from segmentation.permissions import REVEAL_PERSONAL, visible_segments
+from segmentation.permissions import REVEAL_PERSONAL, may_see_hidden, visible_segments
 from segmentation.queries import newest_published_run
 from segmentation.services.access_log import record_access
 
@@ -115,6 +115,7 @@ class CustomerPage(CustomerAdmin):
                     visible_segments(request.user).values_list("key", "is_hidden")
                 ),
                 objects=hasattr(customer, "objection"),
+                sees_hidden=may_see_hidden(request.user),
                 layering=request.GET.get("layering"),
                 zone=ZoneInfo(settings.TIME_ZONE),
                 currency=settings.BASE_CURRENCY,

@@ -94,6 +94,7 @@ def portrait(
     run: Run,
     visible_segments: Mapping[str, bool],
     objects: bool,
+    sees_hidden: bool,
     layering: str | None,
     zone: ZoneInfo,
     currency: str,
@@ -102,8 +103,9 @@ def portrait(
 
     None when the run did not know the customer, or its files are gone. `visible_segments` are those
     the viewer may see, by key, and whether they are hidden now; a customer who `objects` is in no
-    hidden one. `layering` is the wished layering to compare in; without one, or without a layer in
-    it, the first that has one.
+    hidden one, and who does not see what is hidden (`sees_hidden`) sees none that was at the run.
+    `layering` is the wished layering to compare in; without one, or without a layer in it, the
+    first that has one.
     """
     if run.definition_set_id is None or not (run_folder(run.pk) / "snapshot.parquet").is_file():
         return None
@@ -132,7 +134,7 @@ def portrait(
         segments=tuple(
             each
             for each in _segments(catalog, found, visible_segments)
-            if not (objects and each.is_hidden)
+            if not (each.is_hidden and (objects or not sees_hidden))
         ),
         ahead=_ahead(customer, programs, found, texts),
         compared_in=compared,

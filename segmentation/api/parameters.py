@@ -113,6 +113,11 @@ class Parameters:
         return tuple(found)
 
 
+def _is_storable(text: str) -> bool:
+    """JSON can hold a zero byte and half a character; no stored text can."""
+    return "\x00" not in text and not any("\ud800" <= sign <= "\udfff" for sign in text)
+
+
 def is_whole(text: str) -> bool:
     """Whether a text is a whole number from 0 that a row number can be."""
     return text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER
@@ -134,6 +139,6 @@ def _opened(cursor: str) -> list[Any] | None:
     for part in found:
         if isinstance(part, int) and not 0 <= part < 10**_LONGEST_NUMBER:
             return None
-        if isinstance(part, str) and "\x00" in part:
+        if isinstance(part, str) and not _is_storable(part):
             return None
     return found

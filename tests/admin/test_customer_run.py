@@ -168,6 +168,19 @@ def test_a_rule_that_was_hidden_at_the_run_is_not_told(
     assert enter(cast.support_agent).get(address).context["verdict"] is True
 
 
+def test_who_was_in_what_was_hidden_at_the_run_is_not_told(
+    cast: Cast, anna: Customer, enter: Enter
+) -> None:
+    """The same between publishing it as internal and the next run: the portrait is the run's."""
+    world = World()
+    world.apply({"segments": [{**CLUB["segments"][1], "visibility": "internal"}]})
+    address = part("portrait", Customer.objects.get(external_id="ben"))
+    assert "others" not in enter(cast.support_agent).get(address).content.decode()
+    assert "others" in enter(cast.operations_manager).get(address).content.decode()
+    world.run("2026-01-16")
+    assert "others" in enter(cast.support_agent).get(address).content.decode()
+
+
 def test_the_choice_of_subjects_offers_nothing_hidden(
     cast: Cast, anna: Customer, enter: Enter
 ) -> None:

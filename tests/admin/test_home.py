@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pgtrigger
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 from pyroaring import BitMap
@@ -304,6 +304,19 @@ def test_the_auditor_sees_who_looked(cast: Cast, shop: Shop, enter: Enter) -> No
     assert [row[1:] for row in rows] == [
         ("operations_manager", "Looked at a hidden segment", f"segment:{HIDDEN_KEY}", "3")
     ]
+
+
+def test_who_looked_at_what_is_hidden_by_now_is_for_those_who_see_it(
+    cast: Cast, shop: Shop, enter: Enter
+) -> None:
+    AccessRecord.objects.create(  # an export from before it was hidden
+        at=clock.real_now(), kind="export", via="admin", user=cast.operations_manager,
+        actor="operations_manager", subject_kind="segment", subject_key=HIDDEN_KEY, rows=3,
+    )  # fmt: skip
+    right = Permission.objects.get(codename="view_accessrecord")
+    cast.analyst.user_permissions.add(right)
+    assert _table(_blocks(enter, cast.analyst)["accesses"]) == []
+    assert len(_table(_blocks(enter, cast.auditor)["accesses"])) == 1
 
 
 def test_an_integration_sees_keys_and_their_last_calls(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pyroaring import BitMap
 
+from segmentation.api.parameters import closed
 from segmentation.models import AccessRecord, Customer, Objection, Run, SegmentResult
 from segmentation.services.api_keys import create_api_key
 from tests.fixtures.sample import (
@@ -240,6 +241,12 @@ def test_wrong_parameters_are_all_told(
     shop: Shop, caller: Caller, sent: dict[str, str], problems: list[tuple[str, str]]
 ) -> None:
     assert refused(caller("segments:read"), "segments/app_users/members", **sent) == problems
+
+
+def test_half_a_character_is_no_cursor(shop: Shop, caller: Caller) -> None:
+    client = caller("segments:read")
+    for text in ("\ud800", "\x00"):
+        assert refused(client, "segments", cursor=closed(text)) == [("/cursor", "invalid_cursor")]
 
 
 def test_a_limit_above_the_largest_is_the_largest(shop: Shop, caller: Caller) -> None:
