@@ -19,7 +19,7 @@ from segmentation.domain.dependencies import Ref
 from segmentation.domain.errors import NotFoundError, TierwiseError
 from segmentation.engine.drafts import count_where, members_where
 from segmentation.models import Customer, Job, Run
-from segmentation.permissions import Viewer, may_see_hidden, sight
+from segmentation.permissions import Sight, Viewer, may_see_hidden, sight
 from segmentation.queries import newest_published_run, segment_members
 from segmentation.services.job_kinds import job_kind
 from segmentation.services.jobs import JobWork, request_job
@@ -68,30 +68,37 @@ def preview(document: Mapping[str, Any], *, subject: str, viewer: Viewer, now: d
     seen = sight(viewer)
     refs = [ref, *dependents]
     with computed_draft(draft, reached, run=run, refs=refs, probes=probes, now=now) as found:
-        own = movements(found, [ref], sight=seen)
-        others = movements(found, dependents, sight=seen)
+        moved = movements(found, refs, sight=seen)
         everybody = members_where(found.duck, set_conditions(found, ref))
         missing = count_where(found.duck, list(probes))
-    members = seen.members(everybody, is_hidden=draft.will_be_hidden(ref))
-    before = members
-    if ref.kind == "segment":
-        before = seen.members(_published(run, ref.key), is_hidden=draft.was_hidden(ref))
+    members, entered, left = _seen(everybody, ref, run=run, draft=draft, sight=seen)
     return Preview(
         subject=ref,
         run=run,
         is_hidden=draft.is_hidden(ref),
-        movements=own,
+        movements=tuple(one for one in moved if one.ref == ref),
         members=members,
-        entered=members - before,
-        left=before - members,
+        entered=entered,
+        left=left,
         sample=_sample(members),
         unknown=tuple(
             Unknown(place.path, place.name, count, place.can_include)
             for place, count in zip(asked, missing, strict=True)
         ),
-        dependents=others,
+        dependents=tuple(one for one in moved if one.ref != ref),
         warnings=draft.checked.warnings,
     )
+
+
+def _seen(
+    everybody: BitMap, ref: Ref, *, run: Run, draft: DraftDefinitions, sight: Sight
+) -> tuple[BitMap, BitMap, BitMap]:
+    """Members, entered and left, as `sight` may see them; only a segment was something before."""
+    members = sight.members(everybody, is_hidden=draft.will_be_hidden(ref))
+    if ref.kind != "segment":
+        return members, BitMap(), BitMap()
+    before = sight.members(_published(run, ref.key), is_hidden=draft.was_hidden(ref))
+    return members, members - before, before - members
 
 
 def preview_is_quick(document: Mapping[str, Any], *, subject: str, viewer: Viewer) -> bool:
@@ -139,21 +146,29 @@ def preview_in_background(work: JobWork) -> dict[str, Any]:
     return preview_document(found)
 
 
-def change_of(document: Mapping[str, Any], *, viewer: Viewer, now: datetime) -> Change:
+def change_of(
+    document: Mapping[str, Any], *, viewer: Viewer, now: datetime, named: str = ""
+) -> Change:
     """Everything that `document` would change, as it would be published: for each definition who
-    enters and leaves, and the same for whatever depends on one. Raises like `preview`, but needs
-    no published run. Publishing compares `digest`, so that nobody publishes what was not shown."""
+    enters and leaves, and the same for whatever depends on one; of the segment `named` also the
+    customers. Raises like `preview`, but needs no published run. Publishing compares `digest`, so
+    that nobody publishes what was not shown."""
     draft = draft_definitions(document, viewer=viewer)
     run = newest_published_run()
     moved: dict[Ref, list[Movement]] = {}
     dependents: list[Ref] = []
+    entered = left = BitMap()
     if run is not None and draft.touched:
         reached = reach(draft, draft.touched, as_of=run.as_of)
         dependents = [one for one in reached.dependents if _may_see(draft, one, viewer)]
         refs = [*draft.touched, *dependents]
+        seen = sight(viewer)
         with computed_draft(draft, reached, run=run, refs=refs, probes={}, now=now) as found:
-            for movement in movements(found, refs, sight=sight(viewer)):
+            for movement in movements(found, refs, sight=seen):
                 moved.setdefault(movement.ref, []).append(movement)
+            if named and (ref := _read_subject(named)) in draft.touched:
+                everybody = members_where(found.duck, set_conditions(found, ref))
+                _members, entered, left = _seen(everybody, ref, run=run, draft=draft, sight=seen)
     return Change(
         changes=tuple(
             Changed(ref, _act(draft, ref), draft.versions[ref], tuple(moved.get(ref, ())))
@@ -163,6 +178,8 @@ def change_of(document: Mapping[str, Any], *, viewer: Viewer, now: datetime) -> 
         unchanged=draft.checked.unchanged,
         warnings=draft.checked.warnings,
         run=run,
+        entered=entered,
+        left=left,
         digest=change_digest(document, draft=draft, run=run),
     )
 

@@ -91,13 +91,16 @@ class Changed:
 @dataclass(frozen=True, slots=True)
 class Change:
     """Everything a document would change. `run` None: nothing is published to compare with, and
-    there are no movements. Publishing must name the same `digest`."""
+    there are no movements. `entered` and `left` are customers of the segment that was asked for by
+    name, else empty. Publishing must name the same `digest`."""
 
     changes: tuple[Changed, ...]
     dependents: tuple[Movement, ...]
     unchanged: tuple[Ref, ...]
     warnings: tuple[Problem, ...]
     run: Run | None
+    entered: BitMap
+    left: BitMap
     digest: str
 
 

@@ -207,7 +207,8 @@ def test_preview_is_the_run(
     versions = DefinitionVersion.objects.count()
     viewer = cast.operations_manager
     found = preview(document, subject=subject, viewer=viewer, now=real_now())
-    change = change_of(document, viewer=viewer, now=real_now())
+    change = change_of(document, viewer=viewer, now=real_now(), named=subject)
+    assert (change.entered, change.left) == (found.entered, found.left)
     drafted = draft_definitions(document, viewer=viewer)
     assert DefinitionVersion.objects.count() == versions  # nothing is published
     assert Run.objects.count() == 1

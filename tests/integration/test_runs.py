@@ -144,7 +144,6 @@ def test_a_run_that_was_overtaken_changes_nothing_current(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of two runs of one as-of the one asked for last answers, and later runs start from it."""
-    from membership.services import recompute
 
     def broken(*_args: object, **_named: object) -> None:
         raise OSError("no space left")
@@ -217,7 +216,6 @@ def test_waiting_for_a_run_that_pauses_is_no_busy_loop(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that waits after a failure is asked for ten times a second, not without a pause."""
-    from membership.services import recompute
 
     asked = recompute.request_run(as_of=day("2026-01-15"), actor="tester", now=datetime.now(UTC))
     Run.objects.update(not_before=datetime(2999, 1, 1, tzinfo=UTC))
@@ -356,7 +354,6 @@ def test_a_failed_run_is_visible_and_leaves_the_last_result(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Case S07 in small: the error is on the run, the published result stays."""
-    from membership.services import recompute
 
     world.order("anna", "2026-01-10T09:00:00", "150.00")
     good = world.run("2026-01-15")
@@ -413,7 +410,6 @@ def test_a_tier_removed_while_a_run_computes_is_given_to_nobody(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run notices at publication, starts again and publishes with the new definitions."""
-    from membership.services import recompute
 
     world.order("anna", "2026-01-10T09:00:00", "1500.00")
     real = recompute.compute

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from config import clock
 from membership.services.draft_checks import answers_at_once
-from membership.services.preview import Change, change_of, preview, request_preview
+from membership.services.preview import Change, change_of, request_preview
 from membership.services.publishing import Offer
 from segmentation.admin import shown
 from segmentation.domain.errors import TierwiseError
@@ -36,11 +36,11 @@ def change_context(request: HttpRequest, offer: Offer) -> dict[str, Any]:
                 document, subject=subject, user=user, actor=user.get_username(), now=now, key=key
             )
             return _from_job(request, job)
-        found = _shown(change_of(document, viewer=user, now=now), document)
-        if is_run and offer.subject.kind == "segment":
-            made = preview(document, subject=subject, viewer=user, now=now)
-            found["entering"] = customer_links(request, external_ids(made.entered))
-            found["leaving"] = customer_links(request, external_ids(made.left))
+        named = subject if is_run and offer.subject.kind == "segment" else ""
+        change = change_of(document, viewer=user, now=now, named=named)
+        found = _shown(change, document)
+        found["entering"] = customer_links(request, external_ids(change.entered))
+        found["leaving"] = customer_links(request, external_ids(change.left))
         return found
     except TierwiseError as error:
         return {"change_error": error.message}
