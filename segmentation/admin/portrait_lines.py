@@ -144,7 +144,7 @@ def _metric_line(metric: MetricPortrait, other: MetricPortrait | None) -> Metric
         buckets=[
             (
                 bucket_words(bucket, unit=unit),
-                NOT_SHOWN if bucket.share is None else shown.ratio(bucket.share),
+                NOT_SHOWN if bucket.share is None and own.known != 0 else shown.ratio(bucket.share),
                 shown.ratio(bucket.base_share),
             )
             for bucket in metric.buckets

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -129,11 +129,12 @@ def _metric_difference(metric: MetricPortrait) -> Difference | None:
 
 
 def mean_index(metric: MetricPortrait) -> int | None:
-    """100 x the group's mean over everybody's; None where one is missing or everybody's is 0."""
+    """100 x the group's mean over everybody's, rounded half-up; None where one is missing or
+    everybody's is 0."""
     mean, base = metric.group.mean, metric.base.mean
     if mean is None or not base or base < 0 or mean < 0:
         return None
-    return int((100 * mean / base).to_integral_value())
+    return int((100 * mean / base).to_integral_value(ROUND_HALF_UP))
 
 
 def _mean_words(metric: MetricPortrait) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from django.test import Client
 from django.urls import reverse
 
 from config.clock import real_now
+from segmentation.admin.portrait_lines import metric_lines
+from segmentation.admin.portrait_words import mean_index
 from segmentation.domain.definitions import Label
 from segmentation.domain.errors import NotFoundError
 from segmentation.models import AccessRecord, Customer, CustomerListMember, Job, Run, SegmentResult
@@ -18,6 +22,7 @@ from segmentation.services.access_log import Looker
 from segmentation.services.customer_lists import create_list
 from segmentation.services.exporting import request_export
 from segmentation.services.jobs import execute_job, job_folder, new_key
+from segmentation.services.portrait_results import Bucket, Figures, MetricPortrait
 from segmentation.services.subject_portraits import portrait_of
 from segmentation.services.subjects import read_subject, subject_choices, subject_members
 from tests.fixtures.cast import Cast, make_cast
@@ -75,6 +80,20 @@ def test_the_page_shows_the_figures_of_the_service(desk: tuple[World, Cast], ent
     assert boxes["How much"] == ("spend on average 295.00 CNY (everybody 199.83 CNY)",)
     assert boxes["Where"] == ()
     assert "The portrait knows nothing about this" in text
+
+
+def test_a_metric_that_nobody_in_the_group_has_hides_nothing() -> None:
+    """No value is no small cell; the index of means is rounded half-up like that of shares."""
+    nothing = Figures(0, Decimal(0), None, None, None, None)
+    base = Figures(40, Decimal(1), Decimal(8), Decimal(1), Decimal(2), Decimal(3))
+    buckets = (Bucket(None, Decimal(2), None, Decimal(1)),)
+    metric = MetricPortrait("m", Label("m", "m"), "count", nothing, base, buckets)
+    (line,) = metric_lines([metric], ())
+    assert line.buckets[0][1] == line.mean == "–"
+    few = replace(metric, group=Figures(None, None, None, None, None, None))
+    assert metric_lines([few], ())[0].buckets[0][1] == "not shown"
+    half = replace(metric, group=replace(base, mean=Decimal(1)))  # 12.5 of 100
+    assert mean_index(half) == 13
 
 
 def test_every_kind_of_group_has_a_portrait(desk: tuple[World, Cast], enter: Enter) -> None:
