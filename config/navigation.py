@@ -14,6 +14,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from membership.admin import verification
+from membership.services.home import own_jobs_under_way
 from segmentation.admin import operations
 from segmentation.queries.changes import readable_models
 from segmentation.services.data_quality import may_see_quality
@@ -34,11 +35,13 @@ Place = str | Page  # the label of a model with a list, or a page of its own
 @dataclass(frozen=True)
 class Entry:
     """A line of the tree; leads to the first of its places that the user may see. The others are
-    reached by its tabs."""
+    reached by its tabs. `number` says how much is going on there, in front of everybody's eyes:
+    one query on every page."""
 
     title: str | Promise
     icon: str
     places: tuple[Place, ...]
+    number: Callable[[Any], int] | None = None
 
 
 QUALITY = Page("admin:segmentation_factbatch_quality", _("Data quality"), may_see_quality)
@@ -118,7 +121,7 @@ TREE: tuple[tuple[str | Promise, tuple[Entry, ...]], ...] = (
             Entry(_("Imports"), "upload_file", ("segmentation.factbatch",)),
             Entry(_("Runs"), "autorenew", RUNS),
             Entry(_("Data quality"), "fact_check", (QUALITY,)),
-            Entry(_("Jobs"), "pending_actions", ("segmentation.job",)),
+            Entry(_("Jobs"), "pending_actions", ("segmentation.job",), own_jobs_under_way),
         ),
     ),
     (
@@ -187,6 +190,8 @@ def _items(entry: Entry, *, active: Place | None, request: HttpRequest) -> list[
             "icon": entry.icon,
             "link": _address(seen[0]),
             "active": active in entry.places,
+            "badge": entry.number(request.user) if entry.number else 0,
+            "badge_variant": "info",
         }
     ]
 

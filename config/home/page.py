@@ -81,8 +81,8 @@ def _figures(viewing: Viewing) -> list[Block | None]:
     if viewing.may(runs.VIEW_RUN):
         blocks.append(runs.run_block(viewing))
     blocks.append(runs.wrong_block(viewing))
-    if any(viewing.may(right) for right in _JOBS):
-        blocks.append(work.waiting_block(viewing))
+    has_work = any(viewing.may(right) for right in _JOBS)
+    blocks.append(work.waiting_block(viewing, is_shown_empty=has_work))
     if viewing.may(members.VIEW_PROGRAM) and viewing.run:
         blocks.append(members.tiers_block(viewing, viewing.run))
     if viewing.may("segmentation.view_segmentresult"):

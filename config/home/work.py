@@ -124,8 +124,9 @@ def segments_block(viewing: Viewing) -> Block:
     return table_block("segments", table, is_wide=False)
 
 
-def waiting_block(viewing: Viewing) -> Block:
-    """The own drafts, and own jobs that wait, run or failed."""
+def waiting_block(viewing: Viewing, *, is_shown_empty: bool) -> Block | None:
+    """The own drafts, and own jobs that wait, run or failed; a list of jobs is no right of who
+    asks for one now and then, so this is where they find it again."""
     rows: list[tuple[Any, ...]] = []
     for job in own_jobs(viewing.user, now=viewing.real_now, most=_FEW):
         opened = shown.link("segmentation_job_change", args=[job.pk], text=kind_title(job))
@@ -138,6 +139,8 @@ def waiting_block(viewing: Viewing) -> Block:
                 shown.instant(draft.updated_at),
             )
         )
+    if not (rows or is_shown_empty):
+        return None
     table = shown.Table(
         _("Waits for me"),
         (_("what"), _("status"), _("when")),

@@ -121,6 +121,13 @@ def own_drafts(user: User, *, most: int) -> tuple[Draft, ...]:
     return tuple(drafts.order_by("-updated_at", "-pk")[:most])
 
 
+def own_jobs_under_way(user: Viewer) -> int:
+    """How many of the person's jobs wait or run now, at most 99: the number beside “Jobs”."""
+    jobs = visible_jobs(user).filter(requested_by=user.pk)
+    under_way = jobs.filter(status__in=(Job.Status.QUEUED, Job.Status.RUNNING))
+    return len(under_way.values_list("pk", flat=True)[:99])
+
+
 def own_jobs(user: User, *, now: datetime, most: int) -> tuple[Job, ...]:
     """The person's jobs that wait, run or failed within a week of `now` (the real clock)."""
     jobs = visible_jobs(user).filter(requested_by=user).defer("log", "result", "parameters")
