@@ -6,18 +6,21 @@ to somebody else. `membership` adds what it holds and calls both halves in one t
 
 from __future__ import annotations
 
+import json
 import shutil
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import pgtrigger
 from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
-from django.db.models import F, Q
+from django.db.models import F, Q, TextField
+from django.db.models.functions import Cast
 
 from segmentation.models import (
     AccessRecord,
@@ -93,6 +96,7 @@ def erase_customer(customer: Customer, *, now: datetime) -> Erased:
     _forget_former_ownership(customer.pk)
     _forget_lists(customer)
     exports = _forget_requests(customer, external_id)
+    _forget_mentions(customer, external_id)
     _blank(customer, now=now)
     return Erased(customer.ordinal, orders, referrers, exports)
 
@@ -177,6 +181,31 @@ def _forget_requests(customer: Customer, external_id: str) -> tuple[int, ...]:
         ]
         run.save(update_fields=["parity_mismatches"])
     return tuple(exports)
+
+
+def _forget_mentions(customer: Customer, external_id: str) -> None:
+    """What jobs found and were asked for, and the details of looks: the sample of a preview, an
+    explanation, the search of an export."""
+    reference = erased_reference(external_id)
+    names = {external_id, customer.phone, customer.email} - {None, ""}
+    with pgtrigger.ignore("segmentation.AccessRecord:append_only"):
+        for model, column in ((Job, "result"), (Job, "parameters"), (AccessRecord, "details")):
+            rows = model._default_manager.annotate(text=Cast(column, TextField()))
+            named = Q()
+            for name in names:
+                named |= Q(text__contains=json.dumps(name, ensure_ascii=False))
+            for pk, document in rows.filter(named).values_list("pk", column):
+                kept = _renamed(document, names, reference)
+                model._default_manager.filter(pk=pk).update(**{column: kept})
+
+
+def _renamed(value: Any, names: Collection[str | None], reference: str) -> Any:
+    """A JSON value with another name in the place of these."""
+    if isinstance(value, dict):
+        return {key: _renamed(each, names, reference) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_renamed(each, names, reference) for each in value]
+    return reference if isinstance(value, str) and value in names else value
 
 
 def _blank(customer: Customer, *, now: datetime) -> None:

@@ -174,6 +174,18 @@ def leave_traces_everywhere(user: User) -> None:
         "reveal", looker=Looker("support_agent", "admin", user), subject=f"customer:{ID}",
         now=real_now(), details={"reason": "zebra-note"},
     )  # fmt: skip
+    record_access(
+        "view_hidden", looker=Looker("operations", "admin", user), subject="segment:others",
+        now=real_now(), is_hidden=True, details={"customer": ID, "page": "explain"},
+    )  # fmt: skip
+    Job.objects.create(
+        kind="preview", subject="segment:spenders", actor="operations", requested_at=real_now(),
+        status=Job.Status.DONE, result={"size": 2, "sample": [ID, "C1"]},
+    )  # fmt: skip
+    Job.objects.create(
+        kind="export", subject="rows:customers", actor="operations", requested_at=real_now(),
+        status=Job.Status.DONE, parameters={"parameters": {"query": {"q": ["13987650001"]}}},
+    )  # fmt: skip
     run = Run.objects.order_by("-pk").first()
     assert run is not None
     run.parity_mismatches = [{"customer_id": ID, "subject": "x"}, {"customer_id": "C1"}]
@@ -205,6 +217,10 @@ def test_nothing_in_the_database_names_the_person_any_more(world: World) -> None
     assert asked.done_at is not None
     assert "rest" not in asked.details
     assert Run.objects.order_by("-pk")[0].parity_mismatches == [{"customer_id": "C1"}]
+    reference = privacy.erased_reference(ID)
+    assert Job.objects.get(kind="preview").result == {"size": 2, "sample": [reference, "C1"]}
+    look = AccessRecord.objects.get(subject_key="others")
+    assert look.details == {"customer": reference, "page": "explain"}
 
 
 def test_receipts_and_the_access_log_stay_under_a_keyed_reference(world: World) -> None:
