@@ -44,6 +44,11 @@ class Basis:
         """The basis as a form carries it; nobody can change it on the way."""
         return signing.dumps(asdict(self), salt=_SALT, compress=True)
 
+    def fingerprint(self) -> str:
+        """SHA-256 of what the basis says, whenever it was drawn."""
+        content = json.dumps([self.subject, self.act, *content_of(self)], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
 
 def read_token(token: str) -> Basis:
     """Raises TierwiseError `invalid` for what was not made here."""

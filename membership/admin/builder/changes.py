@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest
@@ -13,6 +14,7 @@ from config import clock
 from membership.services.draft_checks import answers_at_once
 from membership.services.preview import Change, change_of, request_preview
 from membership.services.publishing import Offer
+from membership.services.publishing_basis import Basis
 from segmentation.admin import shown
 from segmentation.domain.errors import TierwiseError
 from segmentation.models import Job
@@ -20,6 +22,8 @@ from segmentation.models import Job
 from .context import viewer_of
 from .previews import customer_links, external_ids, result_context
 from .words import kind_words, movement_rows, names_of
+
+_UNFINISHED = (Job.Status.FAILED, Job.Status.CANCELLED)
 
 
 def change_context(request: HttpRequest, offer: Offer) -> dict[str, Any]:
@@ -31,11 +35,7 @@ def change_context(request: HttpRequest, offer: Offer) -> dict[str, Any]:
     try:
         is_run = offer.act == "publish" and offer.basis.run is not None
         if is_run and not answers_at_once(offer.draft, offer.subject):
-            key = f"shown:{user.pk}:{offer.basis.run}:{offer.basis.digest}"
-            job = request_preview(
-                document, subject=subject, user=user, actor=user.get_username(), now=now, key=key
-            )
-            return _from_job(request, job)
+            return _from_job(request, _job(request, offer, offer.basis, now=now))
         named = subject if is_run and offer.subject.kind == "segment" else ""
         change = change_of(document, viewer=user, now=now, named=named)
         found = _shown(change, document)
@@ -46,6 +46,23 @@ def change_context(request: HttpRequest, offer: Offer) -> dict[str, Any]:
         return {"change_error": error.message}
 
 
+def _job(request: HttpRequest, offer: Offer, basis: Basis, *, now: datetime) -> Job:
+    """The preview of exactly this basis: one job a person, and after one that did not get to its
+    end another, if `again` asks for it by its number."""
+    user = viewer_of(request)
+    key = f"shown:{user.pk}:{basis.fingerprint()[:40]}"
+    found = Job.objects.filter(requested_by=user, idempotency_key__startswith=key)
+    last = found.order_by("-pk").first()
+    if last is not None:
+        if last.status not in _UNFINISHED or request.GET.get("again") != str(last.pk):
+            return last
+        key = f"{key}:{last.pk}"
+    return request_preview(
+        offer.document, subject=str(offer.subject), user=user, actor=user.get_username(), now=now,
+        key=key,
+    )  # fmt: skip
+
+
 def _from_job(request: HttpRequest, job: Job) -> dict[str, Any]:
     """What a job computed of the change; until then nobody can confirm what was not shown."""
     if job.status == Job.Status.DONE:
@@ -53,7 +70,10 @@ def _from_job(request: HttpRequest, job: Job) -> dict[str, Any]:
     if job.status in (Job.Status.QUEUED, Job.Status.RUNNING):
         address = reverse("admin:builder_preview_job", args=[job.pk])
         return {"job": job, "job_url": f"{address}?then=reload", "is_waiting": True}
-    return {"change_error": (job.error or {}).get("message") or _("The preview was cancelled.")}
+    return {
+        "change_error": (job.error or {}).get("message") or _("The preview was cancelled."),
+        "again_url": f"{request.path}?part=change&again={job.pk}",
+    }
 
 
 def _shown(change: Change, document: Mapping[str, Any]) -> dict[str, Any]:
