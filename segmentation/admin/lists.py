@@ -16,7 +16,13 @@ from django.utils.translation import gettext_lazy
 
 from segmentation.domain.dependencies import Ref
 from segmentation.models import CustomerList, CustomerListMember, Run
-from segmentation.permissions import row_scope, sight, visible_jobs, visible_lists
+from segmentation.permissions import (
+    of_visible_customers,
+    row_scope,
+    sight,
+    visible_jobs,
+    visible_lists,
+)
 from segmentation.services.customer_lists import ADD_LIST, CHANGE_LIST, list_members
 from segmentation.services.relations import relations
 
@@ -90,7 +96,7 @@ class CustomerListAdmin(CustomerListViews):
         yield _("Number of members"), shown.count(sizes.get(row.pk, 0))
         yield _("Last change"), shown.instant(row.updated_at)
         yield _("By"), row.actor
-        yield _("Made at"), shown.instant(row.created_at)
+        yield _("Created at"), shown.instant(row.created_at)
 
     def tabs(self, row: Any, *, request: HttpRequest) -> Iterable[tuple[Any, str]]:
         if request.user.has_perm(VIEW_CUSTOMER):
@@ -149,17 +155,21 @@ class CustomerListAdmin(CustomerListViews):
 
 
 def seen_list_sizes(rows: list[Any], *, user: Any) -> dict[int, int]:
-    """Sizes of lists by primary key, in the row scope of this person: stored ones, or one query."""
-    stores = row_scope(user)
-    if stores is None:
-        return {row.pk: row.size for row in rows}
-    members = CustomerListMember.objects.filter(
-        list__in=[row.pk for row in rows],
-        customer__home_store__in=stores,
-        customer__erased_at=None,
-    )
-    counted = members.order_by().values_list("list").annotate(size=Count("pk"))
-    return dict(counted)
+    """Sizes of lists by primary key, as their pages have members for this person: in the row
+    scope, and of hidden ones without those who object. Stored sizes where they hold, and at most
+    two queries."""
+    sizes = {row.pk: row.size for row in rows}
+    if row_scope(user) is not None:
+        sizes = _counted([row.pk for row in rows], user=user)
+    hidden = [row.pk for row in rows if row.is_hidden]
+    objecting = _counted(hidden, user=user, customer__objection__isnull=False) if hidden else {}
+    return {key: size - objecting.get(key, 0) for key, size in sizes.items()}
+
+
+def _counted(lists: list[int], *, user: Any, **narrow: Any) -> dict[int, int]:
+    members = CustomerListMember.objects.filter(list__in=lists, customer__erased_at=None, **narrow)
+    counted = of_visible_customers(members, user=user).order_by().values_list("list")
+    return dict(counted.annotate(size=Count("pk")))
 
 
 def job_table(row: CustomerList, *, request: HttpRequest) -> shown.Table:

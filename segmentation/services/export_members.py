@@ -17,7 +17,7 @@ from segmentation.domain.dependencies import Ref, catalog_graph, chains_from, me
 from segmentation.domain.errors import NotFoundError
 from segmentation.domain.values import shown
 from segmentation.engine.layer_rows import layer_rows
-from segmentation.models import CustomerList, CustomerListMember, RunCount, Segment, SegmentResult
+from segmentation.models import CustomerList, RunCount, Segment, SegmentResult
 from segmentation.permissions import (
     row_scope,
     sight,
@@ -26,6 +26,7 @@ from segmentation.permissions import (
     visible_segments,
 )
 
+from .customer_lists import list_members
 from .export_basis import (
     CUSTOMER_COLUMNS,
     answering_run,
@@ -40,7 +41,6 @@ from .run_catalogs import run_catalog
 from .spreadsheets import Cell, Row
 
 _VIEW_CUSTOMER = "segmentation.view_customer"
-_PORTION = 2000
 
 
 @register_source
@@ -106,7 +106,7 @@ class SegmentMembers(ExportSource):
 
 @register_source
 class ListMembers(ExportSource):
-    """Parameters: `key`."""
+    """Parameters: `key`. Of a hidden list nobody who objects, as on its page."""
 
     name = "list"
     title = gettext_lazy("Members of a list")
@@ -136,11 +136,9 @@ class ListMembers(ExportSource):
         return CUSTOMER_COLUMNS
 
     def rows(self, scope: ExportScope) -> Iterator[Row]:
-        key = scope.parameters["key"]
-        visible = visible_lists(scope.user).filter(key=key)
-        members = CustomerListMember.objects.filter(list__in=visible.values("pk")).order_by("pk")
-        positions = members.values_list("customer__ordinal", flat=True).iterator(_PORTION)
-        return customer_rows(((each, ()) for each in positions), scope=scope)
+        row = visible_lists(scope.user).get(key=scope.parameters["key"])
+        members = sight(scope.user).members(list_members(row), is_hidden=row.is_hidden)
+        return customer_rows(((each, ()) for each in members), scope=scope)
 
 
 @register_source

@@ -9,6 +9,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.utils import translation
 
+from segmentation.admin.lists import seen_list_sizes
 from segmentation.domain.errors import NotFoundError, TierwiseError
 from segmentation.models import (
     AccessRecord,
@@ -23,7 +24,7 @@ from segmentation.services.exporting import export_sources, may_download_export
 from tests.fixtures.cast import OWN_STORE, Cast, make_cast
 from tests.fixtures.exports import ask_export, done, exported, result_of
 from tests.fixtures.sheets import read_csv, xlsx_table
-from tests.fixtures.world import CLUB, World
+from tests.fixtures.world import CLUB, World, day
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LAYERING = {
@@ -251,6 +252,29 @@ def test_members_of_a_list_and_none_of_a_hidden_one(world: World, cast: Cast) ->
     with pytest.raises(NotFoundError):
         ask_export("list", user=cast.analyst, key="secret")
     assert done(ask_export("list", user=cast.operations_manager, key="secret")).is_hidden is True
+
+
+def test_who_objects_is_in_no_count_and_no_export_of_a_hidden_list(
+    world: World, cast: Cast
+) -> None:
+    rows = []
+    for key, is_hidden in (("friends", False), ("secret", True)):
+        row = CustomerList.objects.create(
+            key=key, label_en=key, label_zh_hans=key, is_hidden=is_hidden, actor="tester", size=2
+        )
+        for name in ("anna", "bert"):
+            CustomerListMember.objects.create(
+                list=row, customer=Customer.objects.get(external_id=name)
+            )
+        rows.append(row)
+    Objection.objects.create(
+        customer=Customer.objects.get(external_id="anna"), objected_at=day("2026-01-16")
+    )
+    user = cast.operations_manager
+    for row, names in zip(rows, (["anna", "bert"], ["bert"]), strict=True):
+        table = read_csv(exported("list", user=user, key=row.key))
+        assert table.column("Customer ID") == names
+        assert seen_list_sizes([row], user=user) == {row.pk: len(names)}
 
 
 def test_metric_sheets_name_nothing_hidden(world: World, cast: Cast) -> None:
