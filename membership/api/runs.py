@@ -61,7 +61,7 @@ class RunRow(RunStarted):
     requested_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
-    customers = serializers.IntegerField(allow_null=True)
+    customers = serializers.IntegerField(allow_null=True, help_text=_HELP)
     error = serializers.CharField(allow_null=True)
 
 
@@ -136,11 +136,12 @@ class Runs(ApiView):
             Q() if wanted is None else Q(status=wanted),
         ).order_by("-pk")
         page = page_of(list(rows[: limit + 1]), limit=limit)
-        words = hidden_words(viewer_of(request))
+        viewer = viewer_of(request)
+        words = hidden_words(viewer)
         return Response(
             {
                 "next": next_address(request, page, cursor=lambda run: (run.pk,)),
-                "results": [_row(run, words=words) for run in page.rows],
+                "results": [_row(run, viewer=viewer, words=words) for run in page.rows],
             }
         )
 
@@ -205,7 +206,7 @@ class OneRun(ApiView):
             raise Http404
         viewer = viewer_of(request)
         detail = _detail(found, viewer=viewer, request=request)
-        return Response({**_row(found, words=hidden_words(viewer)), **detail})
+        return Response({**_row(found, viewer=viewer, words=hidden_words(viewer)), **detail})
 
 
 def _wanted(body: Any) -> tuple[str | None, bool]:
@@ -234,7 +235,7 @@ def _wanted(body: Any) -> tuple[str | None, bool]:
     return as_of, dry_run
 
 
-def _row(run: Run, *, words: frozenset[str]) -> dict[str, Any]:
+def _row(run: Run, *, viewer: KeyViewer, words: frozenset[str]) -> dict[str, Any]:
     error = run.error or None
     if error is not None and mentions_hidden(error, words=words):
         error = _("Something went wrong; the run's page in the admin says what.")
@@ -249,7 +250,7 @@ def _row(run: Run, *, words: frozenset[str]) -> dict[str, Any]:
         "requested_by": run.requested_by,
         "requested_at": shown_instant(run.requested_at),
         **times,
-        "customers": run.customers,
+        "customers": run.customers if row_scope(viewer) is None else None,
         "error": error,
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from .customers import OneCustomer
+from .later import Grants, Redemptions
 from .memberships import CustomerMemberships
 from .programs import OneProgram, Programs
 from .runs import OneRun, Runs
@@ -23,4 +24,10 @@ urlpatterns = [
     path("runs", Runs.as_view(), name="api-runs"),
     path("runs/<int:run>", OneRun.as_view(), name="api-run"),
     path("transitions", Transitions.as_view(), name="api-transitions"),
+    path("grants", Grants.as_view(), name="api-grants"),
+    path("quotes", Redemptions.as_view(), name="api-quotes"),
+    path("redemptions", Redemptions.as_view(), name="api-redemptions"),
+    path(
+        "redemptions/<str:redemption>/<str:act>", Redemptions.as_view(), name="api-redemption-act"
+    ),
 ]

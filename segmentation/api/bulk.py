@@ -19,6 +19,7 @@ from segmentation.domain.errors import Problem, TierwiseError
 from segmentation.domain.reading.place import pointer
 from segmentation.models import ApiKey
 from segmentation.services.importing import RowResult, record_rows
+from segmentation.services.reject_words import reason_in_words
 
 from .schema import errors
 from .views import ApiView
@@ -87,6 +88,8 @@ class _Batch:
 def _shown(result: RowResult, *, row: Any) -> dict[str, Any]:
     if not isinstance(row, dict):  # recorded as a row without any column, so rejected
         result = replace(result, code="bad_type", message=_("A row is an object."))
+    elif result.code is not None and result.message is not None:
+        result = replace(result, message=reason_in_words(result.code, result.message))
     return asdict(result)
 
 

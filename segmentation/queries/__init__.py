@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.utils.translation import gettext as _
 from pyroaring import BitMap
 
 from segmentation.domain.errors import NotFoundError
@@ -31,10 +32,14 @@ def run_answering(as_of: datetime | None = None) -> Run:
         runs = runs.filter(as_of__lte=as_of)
     found = runs.order_by("-as_of", "-pk").first()
     if found is None:
-        when = "" if as_of is None else f" at or before {as_of.isoformat()}"
-        raise NotFoundError(
-            f"There is no published run{when}. Make one: manage.py recompute --wait"
+        if as_of is None:
+            raise NotFoundError(
+                _("There is no published run. Make one: manage.py recompute --wait")
+            )
+        message = _(
+            "There is no published run at or before %(as_of)s. Make one: manage.py recompute --wait"
         )
+        raise NotFoundError(message % {"as_of": as_of.isoformat()})
     return found
 
 

@@ -45,6 +45,7 @@ REASONS: Mapping[str, Any] = {
     "unknown_order": _("No such order: import orders before their lines and refunds."),
     "over_refund": _("More than what is left on the order or line after its other refunds."),
     "self_referral": _("Nobody refers themselves."),
+    "not_recorded": _("Not recorded, because another row of this call was rejected."),
     # A file
     "unknown_column": _("The kind has no such column."),
     "duplicate_column": _("The column is there more than once."),

@@ -241,3 +241,21 @@ def test_all_problems_of_a_batch_come_at_once(
     details = response.json()["details"]
     assert [(each["path"], each["code"]) for each in details] == problems
     assert not FactBatch.objects.exists()
+
+
+def test_why_a_row_was_rejected_is_said_in_the_callers_language(caller: Caller) -> None:
+    client = caller("facts:write")
+    rows = [{"customer_id": "C1"}, {"customer_id": ""}, {"customer_id": "C2", "bogus": 1}]
+    said = {
+        language: client.post(
+            "/api/v1/customers/bulk", {"rows": rows, "atomic": True}, format="json",
+            headers={"accept-language": language},
+        ).json()["results"]
+        for language in ("en", "zh-hans")
+    }  # fmt: skip
+    assert [row["code"] for row in said["zh-hans"]] == ["not_recorded", "missing", "unknown_column"]
+    assert [row["code"] for row in said["en"]] == [row["code"] for row in said["zh-hans"]]
+    assert said["zh-hans"][0]["message"].startswith("未记录")
+    assert said["zh-hans"][1]["message"] == "customer_id：缺少必填值。"
+    assert said["zh-hans"][2]["message"].startswith("bogus：")
+    assert said["en"][1]["message"] == "customer_id is required."

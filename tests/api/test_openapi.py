@@ -113,7 +113,7 @@ def _operations() -> Iterator[tuple[str, str, Any]]:
 def test_no_address_of_the_api_is_open() -> None:
     views = _views(get_resolver())
     assert views.pop("api/v1/") is UnknownEndpoint
-    assert len(views) == 19
+    assert len(views) == 23
     for route, view in views.items():
         assert issubclass(view, ApiView), route
         assert view.authentication_classes == [ApiKeyAuthentication], route
@@ -139,3 +139,17 @@ def test_the_committed_document_is_the_one_that_is_served() -> None:
     if os.environ.get("UPDATE_OPENAPI"):
         COMMITTED.write_text(made.getvalue(), "utf-8")
     assert made.getvalue() == COMMITTED.read_text("utf-8")
+
+
+@pytest.mark.django_db
+def test_endpoints_of_a_later_release_say_so_to_keys_that_may(caller: Caller) -> None:
+    """Contract: what belongs to a later issue answers `not_available` until then."""
+    may = caller("redemptions:write", "members:read", name="till")
+    other, stranger = caller("facts:write", name="other"), caller()
+    for method, path in (
+        ("post", "quotes"), ("post", "redemptions"), ("post", "redemptions/r_1/commit"),
+        ("get", "grants"),
+    ):  # fmt: skip
+        answers = [getattr(each, method)(f"/api/v1/{path}") for each in (may, other, stranger)]
+        assert [answer.status_code for answer in answers] == [501, 403, 401], path
+        assert answers[0].json()["code"] == "not_available"

@@ -141,3 +141,5 @@ def test_a_key_with_a_row_scope_is_told_no_counts_of_others(shop: Shop, caller: 
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {key}")
     found = client.get(f"/api/v1/runs/{shop.run.pk}").json()
     assert (found["segments"], found["tags"], found["programs"]) == ({"app_users": 0}, None, None)
+    assert found["customers"] is None
+    assert {row["customers"] for row in client.get("/api/v1/runs").json()["results"]} == {None}
