@@ -38,7 +38,7 @@ from .builder.cards import star_button
 from .builder.links import buttons, new_button
 from .definition_filters import AttentionFilter, FolderFilter, OwnerFilter, RetiredFilter
 from .definition_parts import KIND_WORDS as KIND_WORDS
-from .definition_parts import related_rows, run_trouble
+from .definition_parts import is_newer_than, related_rows, run_trouble
 from .documents import as_yaml
 from .looking import looker
 
@@ -219,6 +219,7 @@ class DefinitionPageAdmin(ReadOnlyAdmin):
         return {
             "document": as_yaml(row.document),
             "newest_version": newest,
+            "is_newer": is_newer_than(current_run(request), Ref(self.kind, row.key), row.document),
             "related": [
                 (
                     _("Used by"),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from segmentation.domain.dependencies import Ref
 from segmentation.models import Run
 from segmentation.permissions import Viewer, hidden_words, mentions_hidden
+from segmentation.services.definitions import write_definition
 from segmentation.services.relations import Related
+from segmentation.services.run_catalogs import run_catalog
 
 from . import shown
 
@@ -48,6 +51,26 @@ def related_link(related: Related, *, user: Viewer) -> SafeString | str:
     if not page or related.pk is None or not user.has_perm(right):
         return text
     return shown.link(page, args=[related.pk], text=text)
+
+
+def is_newer_than(run: Run | None, ref: Ref, document: Mapping[str, Any]) -> bool:
+    """Whether a definition was published with another content since the run computed it: then the
+    figures are those of a version before."""
+    if run is None or run.definition_set_id is None:
+        return False
+    catalog = run_catalog(run)
+    computed: Mapping[str, Mapping[str, Any]] = {
+        "tag": catalog.tag_groups,
+        "metric": catalog.metrics,
+        "layering": catalog.layerings,
+        "segment": catalog.segments,
+    }
+    found = computed.get(ref.kind, {}).get(ref.key)
+    # Another name alone changes no figure.
+    return found is not None and {**write_definition(found), "label": None} != {
+        **document,
+        "label": None,
+    }
 
 
 def run_trouble(published: Run | None, *, user: Any) -> dict[str, Any] | None:

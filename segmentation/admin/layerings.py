@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from segmentation.domain.definitions import Catalog
+from segmentation.domain.dependencies import Ref
 from segmentation.domain.errors import NotFoundError
 from segmentation.domain.values import shown as shown_value
 from segmentation.models import Layering, Metric, Run
@@ -25,6 +26,7 @@ from . import shown
 from .base import EMPTY
 from .charts import several_sizes_chart
 from .definition_pages import DefinitionPageAdmin, current_run
+from .definition_parts import is_newer_than
 from .definitions import as_of_note
 from .exports import export_url
 from .metrics import portrait_link
@@ -129,7 +131,9 @@ def _layers_table(
     unit = metric.unit if metric else "count"
     cuts = document.get("cuts") or []
     shares = cuts.get("percentiles") if isinstance(cuts, Mapping) else None
-    frozen = frozen_cuts(row, run=run, unit=unit)
+    # Cuts that were published since are not those of the run.
+    is_newer = is_newer_than(run, Ref("layering", row.key), document)
+    frozen = [] if is_newer else frozen_cuts(row, run=run, unit=unit)
     asked = shares or cuts
     marks = frozen or [
         f"P{cut}" if shares else shown.number(Decimal(str(cut)), unit=unit) for cut in asked

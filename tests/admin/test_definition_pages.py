@@ -226,6 +226,31 @@ def test_a_tags_page(desk: tuple[World, Cast], enter: Enter) -> None:
     assert "subject=tag%3Abuyer%2Fbig" in str(rows[0][0])
 
 
+def test_what_was_published_since_the_run_is_said_so(
+    desk: tuple[World, Cast], enter: Enter
+) -> None:
+    """New cuts stand beside the sizes of the old ones only with the words that they do."""
+    world, cast = desk
+    client = enter(cast.analyst)
+    layering = Layering.objects.get(key="halves")
+
+    def shown() -> tuple[bool, list[str]]:
+        response = client.get(page(layering))
+        layers = response.context["panels"][0]
+        assert ("newer-than-run" in response.content.decode()) == response.context["is_newer"]
+        return response.context["is_newer"], [str(line[1]) for line in layers.rows]
+
+    assert shown() == (False, ["–", "200.00 CNY (P50)"])
+    label = {"en": "Both halves", "zh-hans": "两半"}
+    same = {"key": "halves", "metric": "spend", "layers": ["under", "over"], "label": label}
+    world.apply({"layerings": [{**same, "cuts": {"percentiles": [50]}}]})
+    assert shown() == (False, ["–", "200.00 CNY (P50)"])
+    world.apply({"layerings": [{**same, "cuts": {"percentiles": [25]}}]})
+    assert shown() == (True, ["–", "P25"])
+    world.run("2026-01-17")
+    assert not shown()[0]
+
+
 def test_a_layerings_page_shows_the_frozen_cuts(desk: tuple[World, Cast], enter: Enter) -> None:
     _world, cast = desk
     client = enter(cast.analyst)
