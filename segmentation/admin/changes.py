@@ -114,7 +114,7 @@ def _shown(change: Change, known: References, *, request: HttpRequest) -> ShownC
     kind = kind_words(events)
     note: Any = ""
     if change.act == "update" and change.before is None:
-        note = _("What was before is not kept: this is the first change on record.")
+        note = _("What was before is not kept, or not for your role.")
     is_link = identity_field(events) is None
     return ShownChange(
         what=object_words(change.event, known),

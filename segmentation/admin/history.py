@@ -96,7 +96,9 @@ def show_events(rows: Sequence[Any], request: HttpRequest) -> Sequence[Entry]:
     contexts = Context.objects.in_bulk({row.pgh_context_id for row in rows if row.pgh_context_id})
     acts = shown_acts(contexts.values(), request=request)
     found = []
-    for row, change in zip(rows, shown_changes(changes(rows), request=request), strict=True):
+    for row, change in zip(
+        rows, shown_changes(changes(rows, user=request.user), request=request), strict=True
+    ):
         act = acts.get(row.pgh_context_id)
         found.append(
             Entry(

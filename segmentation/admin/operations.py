@@ -213,7 +213,7 @@ def _words(rows: list[Any], *, request: HttpRequest) -> dict[tuple[type[Model], 
     found: dict[tuple[type[Model], int], str] = {}
     for model in {type(row) for row in rows}:
         own = [row for row in rows if type(row) is model]
-        told = shown_changes(changes(own), request=request)
+        told = shown_changes(changes(own, user=request.user), request=request)
         found |= {(model, row.pk): each.what for row, each in zip(own, told, strict=True)}
     return found
 
@@ -257,7 +257,7 @@ def _changed(events: type[Model], act: Context, *, request: HttpRequest) -> Chan
     return ChangedTable(
         title=kind_words(events),
         rows=page,
-        changes=shown_changes(changes(page), request=request),
+        changes=shown_changes(changes(page, user=request.user), request=request),
         next_url=f"?{name}={page[-1].pgh_id}" if len(found) > _PER_TABLE else "",
     )
 

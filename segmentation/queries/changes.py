@@ -226,10 +226,11 @@ def _counted(events: type[Model], labels: Sequence[str]) -> Counted:
     return Counted(events, by_act, is_cut)
 
 
-def changes(events: Iterable[Any]) -> list[Change]:
-    """Rows of one event table with what was before each: two queries."""
+def changes(events: Iterable[Any], *, user: Viewer) -> list[Change]:
+    """Rows of one event table with what was before each, if this user may see that too: what
+    became internal was hidden before. Two queries."""
     rows = list(events)
-    before = _before([row for row in rows if row.pgh_label == "update"])
+    before = _before([row for row in rows if row.pgh_label == "update"], user=user)
     return [
         Change(
             row,
@@ -248,8 +249,9 @@ def identity_field(events: type[Model]) -> str | None:
     return "prefix" if "prefix" in names else None  # an API key's row id holds its hash
 
 
-def _before(rows: Sequence[Any]) -> dict[int, Any]:
-    """By the id of an update: the row kept before it of the same object."""
+def _before(rows: Sequence[Any], *, user: Viewer) -> dict[int, Any]:
+    """By the id of an update: the row kept before it of the same object, none in place of one that
+    this user may not see."""
     if not rows:
         return {}
     model = type(rows[0])
@@ -266,8 +268,8 @@ def _before(rows: Sequence[Any]) -> dict[int, Any]:
         .values_list("pgh_id", F("former"))
     )
     wanted = dict(pairs)
-    found = model._default_manager.in_bulk(set(wanted.values()))
-    return {pgh_id: found[former_id] for pgh_id, former_id in wanted.items()}
+    found = readable_events(model, user=user).in_bulk(set(wanted.values()))
+    return {pgh_id: found[former_id] for pgh_id, former_id in wanted.items() if former_id in found}
 
 
 def actors(contexts: Iterable[Context | None]) -> dict[int, str]:

@@ -20,7 +20,7 @@ from segmentation.queries.changes import MOST_COUNTED
 from segmentation.services.api_keys import create_api_key, revoke_api_key
 from segmentation.services.manual_members import exclude_customer
 from tests.fixtures.cast import Cast
-from tests.fixtures.sample import AS_OF, HIDDEN_KEY, Shop
+from tests.fixtures.sample import AS_OF, HIDDEN_KEY, HIDDEN_LABEL_EN, Shop
 
 Enter = Callable[..., Client]
 LOG = reverse("admin:pghistory_context_changelist")
@@ -159,6 +159,26 @@ def test_what_is_hidden_is_in_no_act_of_others(cast: Cast, shop: Shop, enter: En
     assert enter(cast.analyst).get(page).status_code == 404
     assert enter(cast.auditor).get(page).status_code == 200
     assert len(rows(enter(cast.auditor).get(LOG))) == 2
+
+
+def test_what_became_internal_does_not_tell_what_it_was(
+    cast: Cast, shop: Shop, enter: Enter
+) -> None:
+    with act(actor="operations_manager"):
+        shop.hidden.is_hidden = False
+        shop.hidden.label_en = "Open now"
+        shop.hidden.document = {"key": HIDDEN_KEY, "visibility": "internal"}
+        shop.hidden.save()
+    context = Context.objects.get(metadata__actor="operations_manager")
+    for address in (
+        reverse("admin:segmentation_segment_history", args=[shop.hidden.pk]),
+        reverse("admin:pghistory_context_change", args=[context.pk]),
+    ):
+        told = enter(cast.analyst).get(address).content.decode()
+        assert "Open now" in told
+        assert HIDDEN_LABEL_EN not in told
+        assert "-visibility: hidden" not in told
+        assert HIDDEN_LABEL_EN in enter(cast.auditor).get(address).content.decode()
 
 
 def test_changes_by_hand_in_the_database_are_kept_too(cast: Cast, shop: Shop, enter: Enter) -> None:
