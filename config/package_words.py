@@ -9,6 +9,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_noop, ngettext_lazy
 
 WORDS = (
+    gettext_noop(" By %(filter_title)s "),
     gettext_noop("A free-form name for the API key. Need not be unique. 50 characters max."),
     gettext_noop("Access Attempt"),
     gettext_noop("Access lock out"),

@@ -25,6 +25,7 @@ from segmentation.admin.history import HistoryPages
 from segmentation.admin.right_words import permission_words, role_words
 from segmentation.models import StaffScope
 from segmentation.permissions import row_scope
+from segmentation.services.wording import listed
 
 from . import second_factor
 from .granting import grantable_rights, grantable_roles, may_change_person, may_change_role
@@ -205,7 +206,7 @@ class UserPage(_Choices, _Framed, DjangoUserAdmin, ModelAdmin):  # type: ignore[
         names = [role_words(group) for group in person.groups.all()]
         if person.is_superuser:
             names.insert(0, gettext("Administrator"))
-        return ", ".join(names) or shown.EMPTY
+        return listed(names) or shown.EMPTY
 
     @admin.display(description=_("second factor"))
     def has_factor(self, person: Any) -> SafeString:

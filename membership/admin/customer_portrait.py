@@ -21,7 +21,7 @@ from segmentation.admin import shown
 from segmentation.admin.wording import UNITS, term_words
 from segmentation.domain.definitions import Label, Unit
 from segmentation.models import Segment
-from segmentation.services.wording import interval_words, moment_words
+from segmentation.services.wording import interval_words, listed, moment_words
 
 from . import wording
 
@@ -130,7 +130,7 @@ def _percent(share: Decimal | None) -> int | None:
 
 
 def _place(place: Place) -> tuple[str, str]:
-    return said(place.label), ", ".join(place.values) or shown.EMPTY
+    return said(place.label), listed(place.values) or shown.EMPTY
 
 
 def _segments(found: Portrait, *, user: Any) -> list[dict[str, Any]]:

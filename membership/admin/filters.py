@@ -17,6 +17,7 @@ from membership.models import Program, Transition
 from segmentation.admin import shown
 from segmentation.admin.looking import row_number
 from segmentation.admin.timed import DayRangeFilter
+from segmentation.services.wording import named
 
 from .wording import tier_names
 
@@ -64,7 +65,7 @@ class TierFilter(DropdownFilter):
         for (key, tier), (program_name, tier_name) in tier_names().items():
             if program and not program.isdecimal() and key != program:
                 continue
-            words = f"{program_name}: {tier_name}" if several else tier_name
+            words = named(program_name, tier_name) if several else tier_name
             if words not in names.setdefault(tier, []):
                 names[tier].append(words)
         return [(tier, " / ".join(words)) for tier, words in names.items()]

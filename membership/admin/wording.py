@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from membership.models import Tier, Transition
 from membership.services.reason_words import reason_words as reason_words
 from segmentation.admin import shown
+from segmentation.services.wording import clauses, named
 
 KIND_COLOURS: dict[str, str] = {
     Transition.Kind.ENTRY: "success",
@@ -63,8 +64,8 @@ def meter(size: int, *, most: int) -> SafeString:
 
 def values_words(values: Mapping[str, Any], *, labels: Mapping[str, str]) -> str:
     """Metric values that decided, each with its name."""
-    return ", ".join(
-        f"{labels.get(key, key)}: {shown.EMPTY if value is None else value}"
+    return clauses(
+        named(labels.get(key, key), shown.EMPTY if value is None else value)
         for key, value in sorted(values.items())
     )
 

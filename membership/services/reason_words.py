@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from django.utils.translation import gettext_lazy as _
 
+from segmentation.services.wording import clauses
+
 REASONS = {
     "qualifies": _("qualifies for this tier"),
     "qualifies_higher": _("qualifies for a higher tier"),
@@ -20,4 +22,4 @@ REASONS = {
 
 def reason_words(codes: Iterable[str]) -> str:
     """Reason codes in words, in the order in which they decided; an unknown code as it is."""
-    return ", ".join(str(REASONS.get(code, code)) for code in codes)
+    return clauses(REASONS.get(code, code) for code in codes)

@@ -19,6 +19,7 @@ from segmentation.models import AccessRecord, Segment
 from segmentation.permissions import hidden_words, mentions_hidden
 from segmentation.queries.changes import Counted, actors
 from segmentation.services.access_log import record_access
+from segmentation.services.wording import clauses, named
 
 from . import shown
 from .changes import kind_words
@@ -94,7 +95,9 @@ def _where(via: Any, place: str) -> SafeString:
 def counted_words(found: Sequence[Counted]) -> SafeString:
     """How many rows of what: “2 segments changed, 1 list added”, one line per table."""
     return format_html_join(
-        SafeString("<br>"), "{}: {}", ((kind_words(each.events), _counts(each)) for each in found)
+        SafeString("<br>"),
+        "{}",
+        ((named(kind_words(each.events), _counts(each)),) for each in found),
     )
 
 
@@ -109,7 +112,7 @@ def _counts(found: Counted) -> str:
         else:
             text = ngettext("%(count)s changed", "%(count)s changed", count)
         parts.append(text % {"count": number})
-    words = ", ".join(parts)
+    words = clauses(parts)
     return _("%(counts)s and more") % {"counts": words} if found.is_cut else words
 
 

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from config import clock
 from segmentation.models import Card
+from segmentation.permissions import may_see_hidden
 from segmentation.services.cards import UNUSED_DAYS, unused_for
 
 
@@ -39,6 +40,27 @@ class RetiredFilter(admin.SimpleListFilter):
         first, *others = super().choices(changelist)
         yield {**first, "display": _("In use")}
         yield from others
+
+
+class VisibilityFilter(admin.SimpleListFilter):
+    """Restricted segments apart from the others. Offered to nobody who can't see them: a filter
+    for something says that there is something."""
+
+    title = _("visibility")
+    parameter_name = "visibility"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        if not may_see_hidden(request.user):
+            return []
+        return [("hidden", _("Hidden")), ("internal", _("Internal"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        match self.value():
+            case "hidden":
+                return queryset.filter(is_hidden=True)
+            case "internal":
+                return queryset.filter(is_hidden=False)
+        return queryset
 
 
 def _cards(request: HttpRequest, model_admin: Any) -> QuerySet[Card]:

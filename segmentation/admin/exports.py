@@ -36,6 +36,7 @@ from segmentation.services.exporting import (
     request_export,
 )
 from segmentation.services.jobs import new_key
+from segmentation.services.wording import listed
 
 from . import shown
 from .looking import looker
@@ -67,7 +68,7 @@ class ExportForm(forms.Form):
         if not (personal and may_personal):
             del self.fields["with_personal"]
         else:
-            self.fields["with_personal"].help_text = ", ".join(str(each.title) for each in personal)
+            self.fields["with_personal"].help_text = listed(each.title for each in personal)
 
 
 @dataclass(frozen=True)
@@ -153,9 +154,7 @@ def _preview(source: ExportSource, scope: ExportScope) -> Preview:
         about=source.about(scope),
         is_hidden=source.is_hidden(scope.parameters),
         size=shown.count(source.size(scope)),
-        columns=", ".join(
-            str(column.title) for column in source.columns(scope) if not column.is_personal
-        ),
+        columns=listed(column.title for column in source.columns(scope) if not column.is_personal),
         heading=[(name, _cell(value)) for name, value in source.heading(scope)],
     )
 

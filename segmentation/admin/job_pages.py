@@ -23,6 +23,7 @@ from segmentation.services.exporting import export_source, export_sources
 from segmentation.services.jobs import job_folder
 from segmentation.services.reject_words import reason_in_words, reason_title
 from segmentation.services.uploads import SHOWN_REJECTS, first_rejects, may_download_rejects
+from segmentation.services.wording import listed
 
 from . import shown
 from .facts import KIND_WORDS
@@ -103,10 +104,10 @@ def _export_tables(job: Job, *, user: User) -> Sequence[shown.Table]:
         (_("Export"), title),
         (_("Format"), str(asked["format"]).upper()),
         (_("Rows"), shown.count(result.get("rows"))),
-        (_("Personal columns"), ", ".join(result.get("personal") or ()) or _("none")),
+        (_("Personal columns"), listed(result.get("personal") or ()) or _("none")),
     ]
     if result.get("stores") is not None:
-        rows.append((_("Only the stores"), ", ".join(result["stores"])))
+        rows.append((_("Only the stores"), listed(result["stores"])))
     return (shown.Table(_("Result"), (_("what"), _("value")), rows),)
 
 

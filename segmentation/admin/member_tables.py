@@ -24,7 +24,7 @@ PAGE = 50
 
 def customer_headers() -> tuple[str, ...]:
     return (
-        _("customer"), _("name"), _("phone"), _("e-mail"), _("home store"), _("city"),
+        _("customer"), _("Customer name"), _("phone"), _("e-mail"), _("home store"), _("city"),
         _("registered at"),
     )  # fmt: skip
 

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET
 from config import clock
 from segmentation.domain.errors import NotFoundError
 from segmentation.models import AccessRecord, Run, Segment
-from segmentation.permissions import row_scope
+from segmentation.permissions import REQUEST_RUN, row_scope
 from segmentation.queries import newest_published_run
 from segmentation.services.access_log import record_access
 from segmentation.services.cards import note_use
@@ -25,6 +25,7 @@ from segmentation.services.portrait_results import Portrait
 from segmentation.services.run_catalogs import run_catalog
 from segmentation.services.subject_portraits import portrait_of, subject_name
 from segmentation.services.subjects import Subject, read_subject, subject_choices
+from segmentation.services.wording import listed, named
 
 from . import shown, wording
 from .base import EMPTY
@@ -81,6 +82,8 @@ def portrait_view(request: HttpRequest) -> HttpResponse:
         beside = None if other is None else portrait_of(other, run=run, viewer=request.user)
     except NotFoundError as error:
         context["missing"] = error.message
+        if request.user.has_perm(REQUEST_RUN):
+            context["recompute_url"] = reverse("admin:segmentation_run_recompute")
     else:
         context |= _figures(found, beside, subject=subject)
     return TemplateResponse(request, "admin/portrait/portrait.html", context)
@@ -114,7 +117,7 @@ def _choices(run: Run, *, request: HttpRequest) -> list[tuple[Any, list[tuple[st
     for choices in subject_choices(run, viewer=request.user):
         heading: Any = KINDS[choices.kind]
         if choices.label is not None:
-            heading = f"{heading}: {shown.label_in(choices.label)}"
+            heading = named(heading, shown.label_in(choices.label))
         entries = []
         for subject in choices.subjects:
             name = shown.label_in(subject.label) if subject.value is None else subject.value
@@ -140,7 +143,7 @@ def _subject_context(
         "kind_words": KINDS[subject.kind],
         "badge": visibility_badge(is_hidden=True) if subject.is_hidden else "",
         "page_url": reverse(f"admin:{page}", args=[subject.pk]) if page else "",
-        "stores": None if stores is None else ", ".join(stores) or EMPTY,
+        "stores": None if stores is None else listed(stores) or EMPTY,
         "save_url": ""
         if subject.kind == "list"
         else save_list_url(str(subject), user=request.user),

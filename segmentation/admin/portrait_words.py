@@ -12,7 +12,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, ngettext, pgettext
 
 from segmentation.domain.definitions import Catalog, FactMetric, Metric
 from segmentation.services.portrait_results import (
@@ -173,7 +173,7 @@ def plan_boxes(portrait: Portrait, *, catalog: Catalog, purpose: str = "") -> tu
     return (
         Box(_("Who"), _("Who are they?"), (size, *_strongest(people))),
         Box(
-            _("What"), _("What do they buy and like?"),
+            pgettext("a question of 5W2H", "What"), _("What do they buy and like?"),
             (*_strongest(behaviour), *_means(known, catalog, _is_about_lines)),
         ),
         Box(
@@ -181,10 +181,13 @@ def plan_boxes(portrait: Portrait, *, catalog: Catalog, purpose: str = "") -> tu
             _medians(known, catalog, _is_habit),
         ),
         Box(
-            _("Where"), _("Where do they buy?"),
+            pgettext("a question of 5W2H", "Where"), _("Where do they buy?"),
             (*_strongest(places), *_means(known, catalog, _is_about_place)),
         ),
-        Box(_("Why"), _("What is the purpose?"), (purpose,) if purpose else ()),
+        Box(
+            pgettext("a question of 5W2H", "Why"), _("What is the purpose?"),
+            (purpose,) if purpose else (),
+        ),
         Box(_("How"), _("How do they buy?"), _means(known, catalog, _is_share)),
         Box(
             _("How much"), _("How much do they spend?"),

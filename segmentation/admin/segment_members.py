@@ -36,7 +36,7 @@ from .exports import export_url
 from .facts import customer_link
 from .looking import row_number
 from .member_tables import PAGE, VIEW_CUSTOMER, members_context
-from .portrait_links import save_list_url
+from .portrait_links import portrait_url, save_list_url
 
 VIEW_MANUAL = "segmentation.view_manualmember"
 ADD_MANUAL = "segmentation.add_manualmember"
@@ -120,6 +120,7 @@ class SegmentMemberViews(DefinitionPageAdmin):
                 (words, f"{own}?which={name}", name == chosen)
                 for name, (words, _empty) in _PARTS.items()
             ],
+            "portrait_url": portrait_url(f"segment:{row.key}", user=request.user),
             "export_url": export_url("segment", user=request.user, parameters={"key": row.key}),
             "save_url": save_list_url(f"segment:{row.key}", user=request.user),
         }

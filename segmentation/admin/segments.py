@@ -22,6 +22,13 @@ from segmentation.services.trends import trend
 from . import shown, wording
 from .base import EMPTY
 from .charts import size_charts
+from .definition_filters import (
+    AttentionFilter,
+    FolderFilter,
+    OwnerFilter,
+    RetiredFilter,
+    VisibilityFilter,
+)
 from .definition_pages import DefinitionPageAdmin, current_run
 from .definitions import visibility_badge
 from .exports import export_url
@@ -35,9 +42,10 @@ class SegmentAdmin(SegmentMemberViews, DefinitionPageAdmin):
     kind = "segment"
     page_template = "admin/definitions/segment.html"
     list_display = (
-        "star", "name", "key", "visibility", "purpose", "size", "moved", "folder", "owner",
-        "changed",
+        "star", "name", "key", "visibility", "purpose", "size", "difference", "moved", "folder",
+        "owner", "changed",
     )  # fmt: skip
+    list_filter = (AttentionFilter, VisibilityFilter, FolderFilter, OwnerFilter, RetiredFilter)
     nothing_yet = _(
         "A segment is a rule that selects customers, such as those who have not bought for 45 "
         "days. Make one from nothing, from a template or from a definitions document."
@@ -108,6 +116,10 @@ class SegmentAdmin(SegmentMemberViews, DefinitionPageAdmin):
     @admin.display(description=_("members"))
     def size(self, row: Any) -> str:
         return shown.count(row.seen.size if row.seen else None)
+
+    @admin.display(description=_("difference"))
+    def difference(self, row: Any) -> str:
+        return shown.change(row.seen.entered - row.seen.left) if row.seen else EMPTY
 
     @admin.display(description=_("entered / left"))
     def moved(self, row: Any) -> str:

@@ -11,6 +11,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from segmentation.services.wording import listed
+
 from .rule_words import Names as Names
 from .rule_words import leaf_words as leaf_words
 from .rule_words import names as names
@@ -63,7 +65,7 @@ def term_words(term: Mapping[str, Any] | None) -> str:
         parts.append(ngettext("%(n)s month", "%(n)s months", months) % {"n": months})
     if days or not parts:
         parts.append(ngettext("%(n)s day", "%(n)s days", days) % {"n": days})
-    return ", ".join(parts)
+    return listed(parts)
 
 
 def metric_words(document: Mapping[str, Any]) -> str:

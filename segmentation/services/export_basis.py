@@ -21,7 +21,7 @@ from segmentation.queries import newest_published_run
 
 from .exporting import ExportColumn, ExportScope
 from .spreadsheets import Cell, Row
-from .wording import interval_words, window_words
+from .wording import interval_words, named, window_words
 
 _CHUNK = 2000
 
@@ -95,7 +95,7 @@ def metric_lines(
         if isinstance(metric, FactMetric):
             ends = interval_words(resolve(metric.window, as_of=run.as_of, zone=zone), zone=zone)
             name = _("Interval of “%(metric)s”") % {"metric": in_language(metric.label)}
-            lines.append((name, f"{window_words(metric.window)}: {ends}"))
+            lines.append((name, named(window_words(metric.window), ends)))
     return lines
 
 

@@ -40,6 +40,7 @@ from .export_registry import (
 from .job_kinds import job_kind
 from .jobs import JobWork, request_job
 from .spreadsheets import FORMATS, Cell, FileFormat, Heading, open_table
+from .wording import named
 
 __all__ = [
     "ExportColumn",
@@ -252,7 +253,7 @@ def _looker(work: JobWork, user: User) -> Looker:
 def _lines(source: ExportSource, scope: ExportScope) -> list[tuple[str, Cell]]:
     about = source.about(scope)
     return [
-        (_("Export"), f"{source.title}: {about}" if about else str(source.title)),
+        (_("Export"), named(source.title, about) if about else str(source.title)),
         *source.heading(scope),
         (_("Made at"), scope.now),
         (_("Time zone"), scope.zone.key),

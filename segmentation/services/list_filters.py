@@ -18,6 +18,8 @@ from django.utils.translation import gettext_lazy
 
 from segmentation.domain.errors import Problem, TierwiseError
 
+from .wording import listed
+
 SEARCH = "q"
 _NOT_FILTERS = frozenset({"o", "p", "all", "after"})  # order and position of a page
 _RANGE = ("gt", "gte", "lt", "lte")
@@ -77,9 +79,9 @@ class ListFilters:
                 continue
             column, lookup = _split(name)
             title = str(_NAMED[name]) if name in _NAMED else _column_title(model, column)
-            shown = ", ".join(_choice_words(model, column, text) for text in texts)
+            shown = listed(_choice_words(model, column, text) for text in texts)
             parts.append(f"{title} {_SIGNS.get(lookup, '=')} {shown}")
-        return "; ".join(parts)
+        return _("; ").join(parts)
 
     def _narrow(self, rows: QuerySet[Any], name: str, texts: list[str]) -> QuerySet[Any]:
         if name in self.named:

@@ -5,12 +5,12 @@ All texts are in the active language.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 
 from segmentation.domain.definitions import Window
 from segmentation.domain.windows import Interval
@@ -29,6 +29,21 @@ ATTRIBUTE_LABELS = {
     "birth_month": gettext_lazy("Birth month"),
     "days_since_registered": gettext_lazy("Days since registered"),
 }
+
+
+def listed(words: Iterable[object]) -> str:
+    """Things side by side, with the list comma of the language."""
+    return _(", ").join(str(each) for each in words)
+
+
+def clauses(words: Iterable[object]) -> str:
+    """Statements one after the other; Chinese parts them with another comma than things."""
+    return pgettext("between clauses", ", ").join(str(each) for each in words)
+
+
+def named(name: object, value: object) -> str:
+    """A value behind its name, with the colon of the language."""
+    return f"{name}{_(': ')}{value}"
 
 
 def window_words(window: Window) -> str:

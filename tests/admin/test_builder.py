@@ -29,6 +29,7 @@ HIDDEN = {
     "visibility": "hidden",
     "rule": {"segment": "spenders", "cmp": "member"},
 }
+PAID = {"en": "Paid in total", "zh-hans": "付款总额"}
 
 
 @pytest.fixture
@@ -112,6 +113,29 @@ def test_what_is_wrong_is_shown_at_its_place_and_kept(cast: Cast, enter: Enter) 
         assert words in html
 
 
+def test_a_name_in_either_language_stands_for_its_key(cast: Cast, enter: Enter) -> None:
+    """People know what a metric is called; only one thing may be called so."""
+    World().apply({"metrics": [{**CLUB["metrics"][0], "key": "paid", "label": PAID}]})
+    client = enter(cast.analyst)
+    for name in ("付款总额", "paid in total"):
+        form = form_of(client, SPENDERS, act="save", **{"rule:subject": name})
+        assert client.post(url("builder_draft", SPENDERS), form).status_code == 302
+        assert Draft.objects.get().document["rule"]["metric"] == "paid"
+    World().apply({"metrics": [{**CLUB["metrics"][0], "key": "paid_too", "label": PAID}]})
+    form = form_of(client, SPENDERS, act="refresh", **{"rule:subject": "付款总额"})
+    html = client.post(url("builder_draft", SPENDERS), form).content.decode()
+    assert 'value="付款总额"' in html  # two are called so: it stays as it was typed
+
+
+def test_problems_say_where_and_in_the_language_of_the_page(cast: Cast, enter: Enter) -> None:
+    client = enter(cast.analyst, language="zh-hans")
+    form = form_of(client, SPENDERS, act="refresh", purpose="", **{"rule:subject": "没有的"})
+    html = client.post(url("builder_draft", SPENDERS), form).content.decode()
+    assert "用途：没有选择，或没有这个选项；请从列表中选择。" in html
+    assert "没有这个指标；请从列表中选择，或先新建该指标。" in html
+    assert "No metric" not in html
+
+
 def test_an_overtaken_save_shows_who_changed_what_and_can_overwrite(
     cast: Cast, enter: Enter
 ) -> None:
@@ -186,6 +210,8 @@ def test_publishing_from_the_page(cast: Cast, enter: Enter) -> None:
     assert Segment.objects.get(key="fresh").version == 1
     told = client.get(done["Location"]).content.decode()
     assert reverse("admin:segmentation_run_recompute") in told
+    fresh = Segment.objects.get(key="fresh")
+    assert reverse("admin:segmentation_segment_change", args=[fresh.pk]) in told
     assert client.get(url("builder_draft", ref)).status_code == 200  # now edits what is published
 
 

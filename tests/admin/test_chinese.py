@@ -41,7 +41,7 @@ WRITTEN = re.compile(
     | [A-Z]{1,6}-?\d[\w-]*                       # C1000, O1-0, SKU-9
     | [\w.+-]*•[\w•.@-]*                         # masked
     | (?:Customer|Zebra|Quagga)\s?\w*            # names of customers
-    | [0-9a-f]{8,}                               # digests
+    | [0-9a-f]{8,} | [0-9a-zA-Z]{2,}\*+            # digests, the shown part of a password's
     | \w+/\w+(?:/\w+)?                           # Asia/Shanghai
     """,
     re.VERBOSE,

@@ -58,6 +58,17 @@ def test_a_search_finds_key_and_both_names(cast: Cast, shop: Shop, enter: Enter)
         assert keys(enter(cast.analyst), listing("segment", f"?q={term}")) == [], term
 
 
+def test_restricted_segments_can_be_shown_alone_by_who_may_see_them(
+    cast: Cast, shop: Shop, enter: Enter
+) -> None:
+    client = enter(cast.operations_manager)
+    assert keys(client, listing("segment", "?visibility=hidden")) == [HIDDEN_KEY]
+    assert keys(client, listing("segment", "?visibility=internal")) == ["app_users"]
+    others = enter(cast.analyst)
+    assert "visibility=" not in others.get(listing("segment")).content.decode()
+    assert keys(others, listing("segment", "?visibility=hidden")) == ["app_users"]  # no filter
+
+
 def test_filters_by_folder_and_owner_offer_nothing_of_hidden_segments(
     cast: Cast, shop: Shop, enter: Enter
 ) -> None:

@@ -45,6 +45,19 @@ def test_support_finds_a_customer_from_home(visit: Visit) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_enter_opens_what_ctrl_k_found_first(visit: Visit) -> None:
+    cast, shop = make_cast(), make_shop(customers=1)
+    visit.log_in(cast.operations_manager.username)
+    visit.open(reverse("admin:index"))  # its scripts listen
+    visit.page.keyboard.press("Control+k")
+    visit.page.keyboard.type(shop.customers[0].external_id)
+    visit.page.locator("#command-results-list li.active").wait_for()
+    visit.page.keyboard.press("Enter")
+    visit.page.wait_for_url("**/segmentation/customer/*/change/**")
+    assert visit.complaints == []
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_figure_of_home_leads_to_its_rows(visit: Visit) -> None:
     cast, shop = make_cast(), make_shop()
     visit.log_in(cast.operations_manager.username)

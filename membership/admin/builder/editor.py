@@ -17,6 +17,7 @@ from config import clock
 from membership.services.draft_documents import KINDS, SECTIONS
 from membership.services.drafts import NEW, DraftConflict, Work, save_draft, work_on
 from segmentation.admin.builder.fields import read_definition
+from segmentation.admin.builder.naming import keyed
 from segmentation.admin.builder.rows import acted
 from segmentation.admin.builder.widgets import NodeView
 from segmentation.admin.looking import looker
@@ -27,7 +28,7 @@ from segmentation.models import AccessRecord
 from segmentation.permissions import EDIT_DRAFTS, publish_permission
 from segmentation.services.access_log import record_access
 
-from .context import DOCUMENT, FORM, drawn, viewer_of
+from .context import DOCUMENT, FORM, drawn, viewer_of, words_for
 from .documents import parsed
 from .words import conflict_rows, kind_words
 
@@ -93,7 +94,8 @@ def typed(request: HttpRequest, work: Work) -> tuple[Any, tuple[Problem, ...], s
         return (document, (), None) if not problems else (work.document, problems, text)
     if work.ref.kind == "program":
         return work.document, (), None
-    return read_definition(work.ref.kind, request.POST), (), None
+    fields = keyed(request.POST, words=lambda: words_for(request))
+    return read_definition(work.ref.kind, fields), (), None
 
 
 def _posted(request: HttpRequest, work: Work, *, site: AdminSite) -> HttpResponse:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from django.utils.functional import Promise
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
 from membership.services.draft_documents import Bundle
-from segmentation.admin.builder.widgets import NodeView
+from segmentation.admin.builder.widgets import LEAF_WORDS, NodeView
 from segmentation.domain.errors import Problem
+from segmentation.services.wording import named
 
 _WORDS: Mapping[str, str | Promise] = {
     "missing_key": _("Something is missing here."),
@@ -51,6 +53,30 @@ _WORDS: Mapping[str, str | Promise] = {
     "too_large": _("This is too large."),
     "too_precise": _("This has too many decimals."),
 }
+_QUOTED = re.compile(r'"[^"]*"|“[^”]*”')
+# The places of a form as its labels call them.
+_FIELDS: Mapping[str, str | Promise] = {
+    "/key": _("Key"),
+    "/group": _("Key"),
+    "/label": _("Name"),
+    "/purpose": _("Purpose"),
+    "/visibility": _("Visibility"),
+    "/unit": _("Unit"),
+    "/value_kind": _("Which value it measures"),
+    "/source": _("Source"),
+    "/aggregate": _("Aggregate"),
+    "/aggregate/field": _("Of field"),
+    "/window": _("Window"),
+    "/time": _("An order counts"),
+    "/matured_days": _("Only facts at least this many days old"),
+    "/formula": _("Formula"),
+    "/values": _("Tag values"),
+    "/metric": _("Metric it is cut on"),
+    "/cuts": _("Cuts"),
+    "/layers": _("Layers"),
+    "/rule": _("Rule"),
+    "/filter": _("Filter"),
+}
 
 
 def words_of(problem: Problem) -> str:
@@ -58,7 +84,9 @@ def words_of(problem: Problem) -> str:
     if (get_language() or "en").startswith("en"):
         return problem.message
     translated = _WORDS.get(problem.code)
-    if translated is None or any(character > "\u2e7f" for character in problem.message):
+    # A name that the message quotes says nothing about the language of the message.
+    said = _QUOTED.sub("", problem.message)
+    if translated is None or any(character > "\u2e7f" for character in said):
         return problem.message  # written in the reader's language already
     return str(translated)
 
@@ -100,8 +128,20 @@ def tell(
         node = nodes.get(place)
         if node is not None:
             node.problems.append(words)
-        told.listed.append((anchor(node, place), words))
+        where = _place_words(node, place)
+        told.listed.append((anchor(node, place), named(where, words) if where else words))
     return told
+
+
+def _place_words(node: NodeView | None, place: str) -> str:
+    """What a person calls a place: a field's label; of a condition what it looks at, or which of
+    its group's it is ("2.1": the first in the second)."""
+    if node is None or node.is_root:
+        return str(_FIELDS.get(place, ""))
+    if node.subject:
+        return f"{LEAF_WORDS[node.kind]} “{node.subject_label or node.subject}”"
+    number = ".".join(str(int(part) + 1) for part in node.name.split(".")[1:])
+    return gettext("Condition %(number)s") % {"number": number}
 
 
 def anchor(node: NodeView | None, place: str) -> str:

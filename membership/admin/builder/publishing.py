@@ -31,6 +31,7 @@ from segmentation.permissions import (
 from segmentation.services.access_log import record_access
 from segmentation.services.jobs import new_key
 from segmentation.services.relations import relations
+from segmentation.services.wording import listed
 
 from .changes import change_context
 from .context import viewer_of
@@ -205,13 +206,14 @@ def done(request: HttpRequest, job_id: int, *, site: AdminSite) -> HttpResponse:
     if job is None:
         raise Http404
     names = [*job.result.get("created", ()), *job.result.get("changed", ())]
-    refs = [Ref(*name.split(":", 1)) for name in names]
+    known = names_of([Ref(*name.split(":", 1)) for name in names])
     versions = reverse("admin:segmentation_definitionversion_changelist")
     context = {
         **site.each_context(request),
         "title": _("Published") if job.parameters.get("act") != "retire" else _("Retired"),
         "subtitle": job.subject,
-        "names": [f"{kind_words(ref.kind)} · {name}" for ref, name in names_of(refs).items()],
+        "names": listed(f"{kind_words(ref.kind)} · {name}" for ref, name in known.items()),
+        "pages": [(name, definition_url(ref)) for ref, name in known.items()],
         "is_retired": job.parameters.get("act") == "retire",
         "reason": job.parameters.get("reason", ""),
         "recompute_url": reverse("admin:segmentation_run_recompute")

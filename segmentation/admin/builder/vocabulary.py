@@ -14,7 +14,7 @@ from segmentation.domain.rules import ATTRS
 from segmentation.domain.windows import resolve
 from segmentation.models import Layering, Metric, TagGroup
 from segmentation.permissions import Viewer, visible_lists, visible_segments
-from segmentation.services.wording import ATTRIBUTE_LABELS, interval_words, window_words
+from segmentation.services.wording import ATTRIBUTE_LABELS, interval_words, named, window_words
 
 from ..rule_words import Names, read_window
 from ..wording import metric_words
@@ -38,6 +38,11 @@ class Word:
     def label(self) -> str:
         """The name in the active language."""
         return (self.zh_hans if _is_chinese() else self.en) or self.key
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names in both languages, to be compared with what somebody typed."""
+        return (self.en.casefold(), self.zh_hans.casefold())
 
     def named_values(self) -> dict[str, str]:
         """The values with their names in the active language."""
@@ -84,6 +89,14 @@ class Vocabulary:
         words = self.words.get(kind, {}).values()
         return sorted(((word.key, word.label) for word in words), key=lambda pair: pair[1])
 
+    def key_named(self, kind: str, name: str) -> str | None:
+        """The key of the only thing of that kind with this name, in either language; else None."""
+        asked = name.casefold()
+        found = {word.key for word in self.words.get(kind, {}).values() if asked in word.names}
+        if kind == "attr":
+            found = {key for key, words in self.options(kind) if words.casefold() == asked}
+        return found.pop() if len(found) == 1 else None
+
     def metric_note(self, key: str) -> str:
         """What a metric computes, over which interval; "" for an unknown one."""
         word = self.of("metric", key)
@@ -101,7 +114,7 @@ class Vocabulary:
             words = window_words(read)
         except (ValueError, TypeError, KeyError, OverflowError):
             return ""  # half typed
-        return f"{words}: {interval_words(interval, zone=self.zone)} ({self.zone.key})"
+        return f"{named(words, interval_words(interval, zone=self.zone))} ({self.zone.key})"
 
 
 def vocabulary(
