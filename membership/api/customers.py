@@ -9,15 +9,17 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.clock import now
+from config.clock import now, real_now
 from membership.services.member_view import held_memberships
 from segmentation.api.parameters import Parameters
 from segmentation.api.privacy import visible_customer
 from segmentation.api.schema import CUSTOMER_ID, errors
 from segmentation.api.segments import shown_instant
+from segmentation.api.viewer import looker_of
 from segmentation.api.views import ApiView
 from segmentation.domain.masking import mask_email, mask_phone
-from segmentation.models import Customer, Objection
+from segmentation.models import AccessRecord, Customer, Objection
+from segmentation.services.access_log import record_access
 from segmentation.services.public_tags import public_tags
 
 
@@ -103,6 +105,13 @@ class OneCustomer(ApiView):
     def get(self, request: Request, customer_id: str) -> Response:
         customer = visible_customer(request, customer_id)
         Parameters(request, known=()).check()
+        record_access(
+            AccessRecord.Kind.VIEW_CUSTOMER,
+            looker=looker_of(request),
+            subject=f"customer:{customer.external_id}",
+            now=real_now(),
+            rows=1,
+        )
         return Response(_document(customer))
 
 

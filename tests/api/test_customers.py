@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from segmentation.models import ApiKey, Customer
+from segmentation.models import AccessRecord, ApiKey, Customer
 from segmentation.services.api_keys import create_api_key
 from tests.fixtures.world import CLUB, World
 
@@ -89,6 +89,16 @@ def test_everything_that_may_be_shown(world: World, caller: Caller) -> None:
     }
     for secret in ("stormy", "whimsical", "others", "spenders", "12345678", "li.lei", "o6_bm"):
         assert secret not in found.content.decode()
+
+
+def test_each_read_is_written_down_as_at_the_desk(world: World, caller: Caller) -> None:
+    client = caller("customers:read")
+    for address in (ADDRESS, "/api/v1/customers/nobody", f"{ADDRESS}?phone=1"):
+        client.get(address)
+    record = AccessRecord.objects.get()
+    assert (record.kind, record.via, record.rows) == ("view_customer", "api", 1)
+    assert (record.subject_kind, record.subject_key) == ("customer", "C/1 中")
+    assert record.actor == ApiKey.objects.get().name
 
 
 def test_a_stub_is_a_customer_too(world: World, caller: Caller) -> None:
