@@ -29,7 +29,7 @@ from segmentation.permissions import (
     visible_lists,
     visible_segments,
 )
-from segmentation.queries.customers import find_customers
+from segmentation.queries.customers import find_customers, in_id_order
 
 from .navigation import sidebar, tabs
 
@@ -80,7 +80,7 @@ def _customers(request: HttpRequest, term: str) -> Iterator[Found]:
     if not request.user.has_perm("segmentation.view_customer"):
         return
     rows = find_customers(visible_customers(request.user), term=term)
-    columns = rows.only("external_id", "name", "phone").order_by("external_id")
+    columns = in_id_order(rows).only("external_id", "name", "phone")
     for customer in columns[:_CUSTOMERS]:
         phone = mask_phone(customer.phone) if customer.phone else ""
         parts = (_("Customer"), customer.name, phone)

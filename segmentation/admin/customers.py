@@ -22,7 +22,7 @@ from segmentation.domain.errors import TierwiseError
 from segmentation.domain.masking import mask_email, mask_phone
 from segmentation.models import Customer
 from segmentation.permissions import REVEAL_PERSONAL, visible_customers
-from segmentation.queries.customers import find_customers
+from segmentation.queries.customers import find_customers, in_id_order
 from segmentation.services.access_log import reveal_personal_data
 
 from . import shown
@@ -90,7 +90,7 @@ class CustomerAdmin(ExportButtonMixin, ExactSearchAdmin):
         return rows.order_by(*self.get_ordering(request))
 
     def find(self, rows: QuerySet[Any], *, term: str) -> QuerySet[Any]:
-        return find_customers(rows, term=term)
+        return in_id_order(find_customers(rows, term=term))
 
     def get_urls(self) -> list[URLPattern]:
         def part(name: str, view: Any) -> URLPattern:

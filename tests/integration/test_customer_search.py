@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from segmentation.models import Customer, FactBatch
-from segmentation.queries.customers import find_customers
+from segmentation.queries.customers import find_customers, in_id_order
 
 pytestmark = pytest.mark.django_db
 
@@ -89,3 +89,21 @@ def test_a_search_uses_the_index_of_its_kind(people: None, term: str, index: str
             plans += "\n".join(line for (line,) in cursor.fetchall())
     assert index in plans
     assert "Seq Scan" not in plans
+
+
+@pytest.mark.parametrize("few", [0, 20_000])
+def test_what_was_found_is_in_the_order_of_ids(
+    people: None, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    """Few and many are gathered in two ways; the order is the one that pages go on in."""
+    monkeypatch.setattr("segmentation.queries.customers._FEW", few)
+    for external_id in ("C100", "C1001-a", "c100", "C10010"):
+        Customer.objects.create(
+            batch=FactBatch.objects.get(), external_id=external_id,
+            ordinal=10 + Customer.objects.count(), name="Rowan",
+        )  # fmt: skip
+    rows = in_id_order(find_customers(Customer.objects.all(), term="rowan"))
+    names = list(rows.values_list("external_id", flat=True))
+    assert names == ["C100", "C1001", "C1001-a", "C10010", "C1002", "c100"]
+    after = rows.filter(external_id__gt="C1001")
+    assert list(after.values_list("external_id", flat=True)) == names[2:]
