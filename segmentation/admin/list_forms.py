@@ -57,6 +57,12 @@ class NamedForm(forms.Form):
         return Label(self.cleaned_data["label_en"], self.cleaned_data["label_zh_hans"])
 
 
+class EditForm(NamedForm):
+    """The same of a list that exists; `seen` is what was there when the form was opened."""
+
+    seen = forms.CharField(widget=forms.HiddenInput, required=False, max_length=16)
+
+
 class SaveForm(NamedForm):
     """A new list under its key."""
 

@@ -25,6 +25,7 @@ from segmentation.queries import newest_published_run
 from segmentation.services.customer_lists import (
     ADD_LIST,
     CHANGE_LIST,
+    NAMED,
     create_list,
     rename_list,
     retire_list,
@@ -32,11 +33,12 @@ from segmentation.services.customer_lists import (
 from segmentation.services.jobs import new_key
 from segmentation.services.list_saves import request_save
 from segmentation.services.list_uploads import request_upload
+from segmentation.services.overtaken import state_of
 from segmentation.services.subject_portraits import subject_name
 from segmentation.services.subjects import read_subject
 
 from .definition_pages import DefinitionPageAdmin
-from .list_forms import NamedForm, NewListForm, RetireForm, SaveForm, UploadForm
+from .list_forms import EditForm, NewListForm, RetireForm, SaveForm, UploadForm
 from .looking import looker
 
 _PAGE = "admin:segmentation_customerlist_change"
@@ -190,8 +192,9 @@ class CustomerListViews(DefinitionPageAdmin):
         row, user = self._living(request, pk)
         initial = {
             "label_en": row.label_en, "label_zh_hans": row.label_zh_hans, "note": row.note,
+            "seen": state_of(row, NAMED),
         }  # fmt: skip
-        form = NamedForm(request.POST or None, initial=initial)
+        form = EditForm(request.POST or None, initial=initial)
         if request.method == "POST" and form.is_valid():
             try:
                 rename_list(
@@ -201,9 +204,14 @@ class CustomerListViews(DefinitionPageAdmin):
                     viewer=user,
                     actor=user.get_username(),
                     reason=form.cleaned_data["reason"],
+                    seen=form.cleaned_data["seen"] or None,
                 )
             except TierwiseError as error:
                 _tell(form, error)
+                form.data = {
+                    **dict(form.data.items()),
+                    "seen": initial["seen"],
+                }  # sent again, it overwrites
             else:
                 messages.success(request, _("Saved."))
                 return HttpResponseRedirect(reverse(_PAGE, args=[row.pk]))

@@ -18,11 +18,13 @@ from segmentation.models import Card, DefinitionVersion, LastUse, Star
 from segmentation.permissions import Viewer, visible_cards
 
 from .definitions import MODELS, current_catalog
+from .overtaken import refuse_overtaken, state_of
 from .relations import program_uses
 
 KINDS = ("tag", "metric", "layering", "segment", "program", "list")
 UNUSED_DAYS = 90
 MAX_FOLDER = 100
+FILED = ("folder", "owner")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +67,26 @@ def filing(kind: str, key: str, *, user: User) -> Filing:
     return filings(kind, keys=[key], user=user)[key]
 
 
+def filing_state(kind: str, key: str) -> str:
+    """Names how a definition is filed now, for the form that changes it."""
+    card = Card.objects.filter(kind=kind, key=key).first()
+    return state_of(card or Card(kind=kind, key=key), FILED)
+
+
 def file_definition(
-    kind: str, key: str, *, folder: str, owner: User | None, actor: str, reason: str
+    kind: str,
+    key: str,
+    *,
+    folder: str,
+    owner: User | None,
+    actor: str,
+    reason: str,
+    seen: str | None = None,
 ) -> Card:
-    """Put a definition into a folder and give it an owner; both in the audit. Errors: `invalid`."""
+    """Put a definition into a folder and give it an owner; both in the audit.
+
+    `seen` is the `filing_state` that the person looked at. Errors: `invalid`, `overtaken`.
+    """
     folder = " ".join(folder.split())
     if len(folder) > MAX_FOLDER:
         message = _("A folder's name has at most %(count)d characters.") % {"count": MAX_FOLDER}
@@ -77,6 +95,8 @@ def file_definition(
         card, is_new = Card.objects.select_for_update().get_or_create(
             kind=kind, key=key, defaults={"folder": folder, "owner": owner}
         )
+        if not is_new:
+            refuse_overtaken(card, seen=seen, fields=FILED)
         if not is_new and (card.folder, card.owner_id) != (folder, owner.pk if owner else None):
             card.folder, card.owner = folder, owner
             card.save(update_fields=["folder", "owner"])

@@ -17,10 +17,12 @@ from segmentation.models import CustomerList, CustomerListMember
 from segmentation.permissions import Viewer, may_see_hidden, visible_segments
 
 from .definitions import current_catalog, lock_definitions
+from .overtaken import refuse_overtaken
 
 ADD_LIST = "segmentation.add_customerlist"
 CHANGE_LIST = "segmentation.change_customerlist"
 LONGEST_LABEL = 200
+NAMED = ("label_en", "label_zh_hans", "note")
 
 
 def create_list(
@@ -54,14 +56,25 @@ def create_list(
 
 
 def rename_list(
-    row: CustomerList, *, label: Label, note: str, viewer: Viewer, actor: str, reason: str
+    row: CustomerList,
+    *,
+    label: Label,
+    note: str,
+    viewer: Viewer,
+    actor: str,
+    reason: str,
+    seen: str | None = None,
 ) -> CustomerList:
-    """Change what a list is called and what it is for; its key stays. Errors: `forbidden`,
-    `retired`, `out_of_range`."""
+    """Change what a list is called and what it is for; its key stays.
+
+    `seen` is the state (`overtaken.state_of` NAMED) that the person looked at. Errors: `forbidden`,
+    `retired`, `out_of_range`, `overtaken`.
+    """
     _require(viewer, CHANGE_LIST)
     _check_label(label)
     with transaction.atomic(), pghistory.context(actor=actor, reason=reason):
         held = _living(row)
+        refuse_overtaken(held, seen=seen, fields=NAMED)
         held.label_en, held.label_zh_hans = label.en, label.zh_hans
         held.note, held.actor = note, actor
         held.save(update_fields=["label_en", "label_zh_hans", "note", "actor", "updated_at"])

@@ -14,6 +14,7 @@ from django.urls import reverse
 from membership.services.drafts import new_work, save_draft, work_on
 from segmentation.domain.dependencies import Ref
 from segmentation.models import AccessRecord, Card, Draft, Segment, Star
+from segmentation.services.cards import file_definition
 from tests.fixtures.cast import Cast, make_cast
 from tests.fixtures.world import CLUB, World
 
@@ -351,6 +352,15 @@ def test_stars_and_folders(cast: Cast, enter: Enter) -> None:
     assert answer.status_code == 302
     card = Card.objects.get(key="spenders")
     assert (card.folder, card.owner) == ("Spring 2026", cast.analyst)
+    seen = client.get(url("card_file", SPENDERS)).context["form"]["seen"].value()
+    file_definition("segment", "spenders", folder="Autumn", owner=None, actor="zoe", reason="r")
+    sent = {"folder": "Winter", "owner": "", "seen": seen}
+    refused = client.post(url("card_file", SPENDERS), sent)
+    assert "zoe changed this since you opened it" in refused.content.decode()
+    assert Card.objects.get(key="spenders").folder == "Autumn"
+    again = {**sent, "seen": refused.context["form"]["seen"].value()}
+    assert client.post(url("card_file", SPENDERS), again).status_code == 302
+    assert Card.objects.get(key="spenders").folder == "Winter"
 
 
 def test_drafts_start_from_a_key_a_document_and_a_template(cast: Cast, enter: Enter) -> None:

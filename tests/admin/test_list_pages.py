@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pghistory
 import pytest
 from django.contrib.auth.models import Permission
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -145,6 +146,30 @@ def test_a_restricted_list_is_404_for_others_and_looks_are_written_down(
     assert client.get(page(row, "members")).status_code == 200
     found = AccessRecord.objects.values_list("kind", "subject_kind", "subject_key", "is_hidden")
     assert list(found) == [("view_hidden", "list", "silent_guests", True)] * 2
+
+
+def test_a_name_changed_meanwhile_is_not_overwritten_unasked(
+    cast: Cast, shop: Shop, enter: Enter
+) -> None:
+    """An upload in between changes no name, so it refuses nothing."""
+    client = enter(cast.operations_manager)
+    row = made(client, "guests")
+    form = client.get(page(row, "edit")).context["form"]
+    sent = {**NAMES, "note": "Mine", "seen": form["seen"].value()}
+    CustomerList.objects.filter(pk=row.pk).update(size=7)
+    with pghistory.context(actor="zoe", reason="r"):
+        CustomerList.objects.filter(pk=row.pk).update(note="Zoe's note")
+    refused = client.post(page(row, "edit"), sent)
+    assert refused.status_code == 200
+    text = refused.content.decode()
+    assert "zoe changed this since you opened it" in text
+    assert "Zoe&#x27;s note" in text
+    row.refresh_from_db()
+    assert row.note == "Zoe's note"
+    again = {**sent, "seen": refused.context["form"]["seen"].value()}
+    assert client.post(page(row, "edit"), again).status_code == 302
+    row.refresh_from_db()
+    assert row.note == "Mine"
 
 
 def test_naming_and_retiring(cast: Cast, shop: Shop, enter: Enter) -> None:

@@ -27,6 +27,7 @@ from segmentation.services.cards import (
     MAX_FOLDER,
     file_definition,
     filing,
+    filing_state,
     folders,
     toggle_star,
 )
@@ -48,6 +49,7 @@ class FileForm(forms.Form):
         label=_("Owner"), required=False, queryset=User.objects.none(),
         widget=UnfoldAdminSelectWidget, help_text=_("Who answers for it."),
     )  # fmt: skip
+    seen = forms.CharField(widget=forms.HiddenInput, required=False, max_length=16)
     reason = forms.CharField(
         label=_("Reason"), max_length=1000, required=False, widget=UnfoldAdminTextInputWidget
     )
@@ -94,16 +96,21 @@ def file(request: HttpRequest, kind: str, key: str, *, site: AdminSite) -> HttpR
         raise PermissionDenied
     filed = filing(kind, key, user=user)
     back = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
-    before = {"folder": filed.folder, "owner": filed.owner_id}
+    before = {
+        "folder": filed.folder, "owner": filed.owner_id, "seen": filing_state(kind, key),
+    }  # fmt: skip
     form = FileForm(request.POST or None, initial=before)
     if request.method == "POST" and form.is_valid():
         try:
             file_definition(
                 kind, key, folder=form.cleaned_data["folder"], owner=form.cleaned_data["owner"],
                 actor=user.get_username(), reason=form.cleaned_data["reason"],
+                seen=form.cleaned_data["seen"] or None,
             )  # fmt: skip
         except TierwiseError as error:
             form.add_error(None, error.message)
+            again = {"seen": filing_state(kind, key)}  # sent again, it overwrites
+            form.data = {**dict(form.data.items()), **again}
         else:
             messages.success(request, gettext("Filed."))
             return HttpResponseRedirect(back)
