@@ -25,7 +25,12 @@ from segmentation.admin.customer_timeline import may_see_timeline, timeline_part
 from segmentation.admin.customers import CustomerAdmin, contact
 from segmentation.admin.looking import looker, typed
 from segmentation.models import AccessRecord, Customer
-from segmentation.permissions import REVEAL_PERSONAL, may_see_hidden, visible_segments
+from segmentation.permissions import (
+    REVEAL_PERSONAL,
+    may_see_hidden,
+    visible_ordinals,
+    visible_segments,
+)
 from segmentation.queries import newest_published_run
 from segmentation.services.access_log import record_access
 
@@ -106,7 +111,7 @@ class CustomerPage(CustomerAdmin):
         """The portrait, and out of band the gaps to the next tiers."""
         customer = self.visible(request, pk)
         run = newest_published_run()
-        found = None
+        found, only = None, visible_ordinals(request.user)
         if run is not None:
             found = portrait(
                 customer,
@@ -116,6 +121,7 @@ class CustomerPage(CustomerAdmin):
                 ),
                 objects=hasattr(customer, "objection"),
                 sees_hidden=may_see_hidden(request.user),
+                only=only,
                 layering=request.GET.get("layering"),
                 zone=ZoneInfo(settings.TIME_ZONE),
                 currency=settings.BASE_CURRENCY,
@@ -131,7 +137,11 @@ class CustomerPage(CustomerAdmin):
                 rows=len(hidden),
                 details={"segments": hidden},
             )
-        context: dict[str, Any] = {"customer": customer, "has_run": run is not None}
+        context: dict[str, Any] = {
+            "customer": customer,
+            "has_run": run is not None,
+            "is_scoped": only is not None,
+        }
         if found is not None:
             context |= portrait_context(found, user=request.user)
         return TemplateResponse(request, "admin/customers/portrait.html", context)

@@ -14,7 +14,7 @@ from segmentation.domain.errors import NotAvailableError
 class LaterEndpoint(ApiView):
     """501 for a key with the scope, by any method; every other key is refused as it will be."""
 
-    schema = None
+    schema = None  # type: ignore[assignment]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)

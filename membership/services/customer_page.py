@@ -12,6 +12,8 @@ from decimal import Decimal
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from pyroaring import BitMap
+
 from membership.domain.lifecycle import rank_in_version
 from membership.domain.programs import Program, Tier
 from membership.domain.progress import Gap, next_tier, progress
@@ -95,6 +97,7 @@ def portrait(
     visible_segments: Mapping[str, bool],
     objects: bool,
     sees_hidden: bool,
+    only: BitMap | None,
     layering: str | None,
     zone: ZoneInfo,
     currency: str,
@@ -104,8 +107,8 @@ def portrait(
     None when the run did not know the customer, or its files are gone. `visible_segments` are those
     the viewer may see, by key, and whether they are hidden now; a customer who `objects` is in no
     hidden one, and who does not see what is hidden (`sees_hidden`) sees none that was at the run.
-    `layering` is the wished layering to compare in; without one, or without a layer in it, the
-    first that has one.
+    `only` are the customers to compare with, None: everybody. `layering` is the wished layering to
+    compare in; without one, or without a layer in it, the first that has one.
     """
     if run.definition_set_id is None or not (run_folder(run.pk) / "snapshot.parquet").is_file():
         return None
@@ -114,7 +117,7 @@ def portrait(
     if found is None:
         return None
     compared = _compared_in(found, layering)
-    ranks = percentiles(run, external_id=customer.external_id)
+    ranks = percentiles(run, external_id=customer.external_id, only=only)
     texts = _Texts(catalog, run.as_of, zone, currency)
     return Portrait(
         run=run.pk,

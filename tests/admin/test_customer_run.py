@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from segmentation.models import AccessRecord, Customer, Objection
-from tests.fixtures.cast import Cast, make_cast
+from tests.fixtures.cast import OWN_STORE, Cast, make_cast
 from tests.fixtures.world import CLUB, World, day
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -62,6 +62,21 @@ def test_the_portrait_has_values_intervals_and_percentiles(
     assert (found["spend"].base, found["spend"].layer) == (88, 50)
     assert context["layers"] == [("Spend layer", "high")]
     assert context["portrait"].compared_in == "spend_layer"
+
+
+def test_who_sees_one_store_compares_within_it(cast: Cast, anna: Customer, enter: Enter) -> None:
+    """Among the four of all stores anna is at 88; of her store she is the only one but dora."""
+    World().record(
+        "customers",
+        *({"customer_id": name, "home_store": OWN_STORE} for name in ("anna", "dora")),
+    )
+    context = enter(cast.store_manager).get(part("portrait", anna)).context
+    found = {row.key: row for row in context["metrics"]}
+    assert found["spend"].base == 75
+    assert (
+        "Percentile, own stores"
+        in enter(cast.store_manager).get(part("portrait", anna)).content.decode()
+    )
 
 
 def test_the_gap_to_the_next_tier_goes_out_of_band(
