@@ -25,6 +25,7 @@ from .export_basis import answering_run
 from .job_kinds import job_kind
 from .jobs import JobWork, request_job
 from .list_members import save_members
+from .list_uploads import keep_with_the_members
 from .subjects import Subject, read_subject, subject_members
 
 KIND = "list_save"
@@ -85,7 +86,9 @@ def request_save(
 
 @job_kind(KIND, title=gettext_lazy("Saving a group as a list"))
 def save_group(work: JobWork) -> dict[str, Any]:
-    """Fill the list with the group's members; done again it gives the same list."""
+    """Fill the list with the group's members, all of them and the job's result or nothing."""
+    if work.job.result.get("read") is not None:  # an earlier attempt was killed behind its commit
+        return dict(work.job.result)
     asked, user = work.parameters, work.user
     if user is None or not user.has_perm(ADD_LIST):
         raise TierwiseError(_("You may not change lists."), code="forbidden")
@@ -101,6 +104,11 @@ def save_group(work: JobWork) -> dict[str, Any]:
     members = subject_members(subject, run=run, viewer=user)
     seen = sight(user).members(members, is_hidden=subject.is_hidden)
     work.progress(0, total=len(seen), stage=_("Writing the list"))
-    written = save_members(row, seen, mode="replace", actor=work.job.actor, reason=asked["reason"])
-    work.progress(len(seen), total=len(seen))
-    return {"list": row.key, "subject": str(subject), "run": run.pk, **written.as_document()}
+    with transaction.atomic():
+        written = save_members(
+            row, seen, mode="replace", actor=work.job.actor, reason=asked["reason"]
+        )
+        origin = {"list": row.key, "subject": str(subject), "run": run.pk}
+        result = {**origin, **written.as_document()}
+        keep_with_the_members(work, result)
+    return result

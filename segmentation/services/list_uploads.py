@@ -110,7 +110,7 @@ def upload_list(work: JobWork) -> dict[str, Any]:
         }
         if refused:
             _write_rejects(refused, work.result(f"rejects-{row.key}.csv"))
-        _keep_with_the_members(work, result)
+        keep_with_the_members(work, result)
     work.input.unlink(missing_ok=True)  # what was in it is on the list, or in the rejects
     return result
 
@@ -162,7 +162,7 @@ def _write_rejects(lines: list[Line], target: Path) -> None:
     draft.replace(target)
 
 
-def _keep_with_the_members(work: JobWork, result: dict[str, Any]) -> None:
+def keep_with_the_members(work: JobWork, result: dict[str, Any]) -> None:
     """The result, in the transaction of the members; a job that was cancelled or taken over by
     another worker keeps neither."""
     held = Job.objects.filter(

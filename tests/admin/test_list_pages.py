@@ -15,6 +15,7 @@ from django.urls import reverse
 
 from config.clock import real_now
 from segmentation.models import AccessRecord, Customer, CustomerList, CustomerListMember, Job
+from segmentation.services import list_saves
 from segmentation.services.jobs import execute_job
 from tests.fixtures.cast import OWN_STORE, Cast, make_cast
 from tests.fixtures.desk_world import HIDDEN, SPENDERS, make_desk_world
@@ -231,6 +232,27 @@ def test_a_group_is_saved_as_a_list(transactional_db: None, enter: Enter) -> Non
     assert (saved.is_hidden, saved.size) == (True, 20)
     assert Job.objects.order_by("-pk")[0].is_hidden
     assert AccessRecord.objects.filter(subject_key=HIDDEN[0]).count() == 1
+
+
+def test_cancelling_at_the_end_leaves_the_list_empty(
+    transactional_db: None, enter: Enter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that says it was cancelled has changed nothing."""
+    make_desk_world()
+    client = enter(make_cast().operations_manager)
+    sent = {"key": "spent", **NAMES, "request_key": "once"}
+    client.post(reverse(SAVE) + "?subject=segment:spenders", sent)
+    write = list_saves.save_members
+
+    def write_and_cancel(*args: Any, **kwargs: Any) -> Any:
+        written = write(*args, **kwargs)
+        Job.objects.update(cancel_requested_at=real_now())
+        return written
+
+    monkeypatch.setattr(list_saves, "save_members", write_and_cancel)
+    job = execute_job(Job.objects.get(), clock=real_now)
+    assert job.status == Job.Status.CANCELLED
+    assert CustomerList.objects.get().size == 0
 
 
 def test_a_hidden_group_cannot_be_saved_without_the_right(
