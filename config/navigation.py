@@ -155,6 +155,8 @@ TABS: tuple[tuple[str, tuple[Place, ...]], ...] = (
     ("schedules", SCHEDULES),
 )
 TAB_WORDS = {
+    "auth.user": _("Staff"),
+    "auth.group": _("Roles"),
     "pghistory.context": _("Acts"),
     "admin.logentry": _("Clicks"),
     "axes.accesslog": _("Log-ins"),

@@ -84,13 +84,23 @@ class RoleFilter(admin.SimpleListFilter):
 
 
 class _Framed(HistoryPages):
-    """The link to the history on the page of a row."""
+    """Our words for what the page is of, and the link to the history on the page of a row."""
+
+    kind_title: Any
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = {"title": self.kind_title, **(extra_context or {})}
+        found: HttpResponse = super().changelist_view(request, context)  # type: ignore[misc]
+        return found
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         row = kwargs.get("obj")
         if row is not None:
+            context["title"] = self.kind_title
             context["heading"] = context["subtitle"] = self.heading(row)
             context["history_url"] = self.history_address(row)
         found: HttpResponse = super().render_change_form(  # type: ignore[misc]

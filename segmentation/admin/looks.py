@@ -99,6 +99,16 @@ class LooksAdmin(AskAdmin, ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[AccessRecord]:
         return visible_access(request.user)
 
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Any:
+        """A reason, a page or a search may name what is hidden from the reader."""
+        row = super().get_object(request, object_id, from_field)
+        words = hidden_words(request.user)
+        if row is not None and row.details and mentions_hidden(as_yaml(row.details), words=words):
+            row.details = {"details": str(RESTRICTED)}
+        return row
+
     def heading(self, row: Any) -> str:
         return f"{row.get_kind_display()} · {shown.instant(row.at)}"
 
@@ -177,12 +187,23 @@ def _time(row: AccessRecord) -> str:
     return shown.instant(row.at)
 
 
+_PAGES = {  # what was opened, where that has no address of its own
+    "draft": _("Draft"),
+    "preview": _("Preview"),
+    "portrait": _("Portrait"),
+    "publish": _("Publish"),
+    "retire": _("Retire"),
+}
+
+
 def _details(row: AccessRecord, *, words: frozenset[str]) -> SafeString | str:
     """The reason somebody gave, or the page they opened."""
     reason, page = (str(row.details.get(name) or "") for name in ("reason", "page"))
     if mentions_hidden(reason or page, words=words):
         return str(RESTRICTED)
-    return reason or (format_html("<code>{}</code>", page) if page else EMPTY)
+    if reason or page in _PAGES:
+        return reason or str(_PAGES[page])
+    return format_html("<code>{}</code>", page) if page else EMPTY
 
 
 @admin.register(PrivacyRequest)

@@ -32,6 +32,7 @@ def permission_words(permission: Permission) -> str:
     if act in _ACTS and model == kind.model:
         found = kind.model_class()
         what = found._meta.verbose_name if found else kind.model
+        what = _("role") if found is Group else what  # as our pages call it
         words = str(_ACTS[act]) % {"what": what}
     else:
         words = gettext(permission.name)

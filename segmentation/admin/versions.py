@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from segmentation.models import DefinitionSet, DefinitionVersion
@@ -34,14 +35,16 @@ class VersionKindFilter(admin.SimpleListFilter):
 
 @admin.register(DefinitionVersion)
 class DefinitionVersionAdmin(KeysetAdmin):
-    list_display = ("serial", "shown_kind", "key", "number", "is_retired", "actor", "published_at")
+    list_display = (
+        "serial", "shown_kind", "key", "shown_number", "is_retired", "actor", "published_at",
+    )  # fmt: skip
     list_filter = (VersionKindFilter, "published_at")
     fieldsets = (
         (
             None,
             {
                 "fields": (
-                    ("shown_kind", "key", "number"),
+                    ("shown_kind", "key", "shown_number"),
                     ("actor", "published_at", "is_retired"),
                     ("digest",),
                 )
@@ -52,6 +55,14 @@ class DefinitionVersionAdmin(KeysetAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DefinitionVersion]:
         return visible_versions(request.user)
+
+    def heading(self, row: Any) -> str:
+        words = gettext("%(kind)s %(key)s, version %(number)s")
+        return words % {"kind": self.shown_kind(row), "key": row.key, "number": row.number}
+
+    @admin.display(description=_("version"))
+    def shown_number(self, version: DefinitionVersion) -> int:
+        return version.number
 
     @admin.display(description=_("kind"))
     def shown_kind(self, version: DefinitionVersion) -> Any:
