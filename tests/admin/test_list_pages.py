@@ -17,6 +17,7 @@ from config.clock import real_now
 from segmentation.models import AccessRecord, Customer, CustomerList, CustomerListMember, Job
 from segmentation.services import list_saves
 from segmentation.services.jobs import execute_job
+from segmentation.services.list_members import save_members
 from tests.fixtures.cast import OWN_STORE, Cast, make_cast
 from tests.fixtures.desk_world import HIDDEN, SPENDERS, make_desk_world
 from tests.fixtures.sample import HIDDEN_KEY, Shop
@@ -242,10 +243,9 @@ def test_cancelling_at_the_end_leaves_the_list_empty(
     client = enter(make_cast().operations_manager)
     sent = {"key": "spent", **NAMES, "request_key": "once"}
     client.post(reverse(SAVE) + "?subject=segment:spenders", sent)
-    write = list_saves.save_members
 
     def write_and_cancel(*args: Any, **kwargs: Any) -> Any:
-        written = write(*args, **kwargs)
+        written = save_members(*args, **kwargs)
         Job.objects.update(cancel_requested_at=real_now())
         return written
 
