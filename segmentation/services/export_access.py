@@ -16,7 +16,12 @@ from django.utils.translation import gettext_lazy
 from segmentation.domain.errors import TierwiseError
 from segmentation.domain.windows import local_midnight
 from segmentation.models import AccessRecord
-from segmentation.permissions import may_see_hidden, visible_access
+from segmentation.permissions import (
+    hidden_words,
+    may_see_hidden,
+    mentions_hidden,
+    visible_access,
+)
 
 from .exporting import ExportColumn, ExportScope, ExportSource, register_source
 from .privacy import erased_reference
@@ -100,6 +105,7 @@ class AccessLog(ExportSource):
 
     def rows(self, scope: ExportScope) -> Iterator[Row]:
         found = looks_asked_for(visible_access(scope.user), _read(scope.parameters))
+        words = hidden_words(scope.user)
         for row in found.order_by("pk").iterator(_PORTION):
             yield (
                 row.at,
@@ -108,10 +114,16 @@ class AccessLog(ExportSource):
                 row.subject_kind,
                 row.subject_key,
                 row.rows,
-                str(row.details.get("reason") or ""),
+                _told(str(row.details.get("reason") or ""), words=words),
                 row.get_via_display(),
                 row.address or "",
             )
+
+
+def _told(reason: str, *, words: frozenset[str]) -> str:
+    if mentions_hidden(reason, words=words):
+        return _("Details are restricted.")
+    return reason
 
 
 def _read(parameters: Mapping[str, Any]) -> dict[str, Any]:

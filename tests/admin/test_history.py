@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pghistory
@@ -20,6 +21,7 @@ from segmentation.queries.changes import MOST_COUNTED
 from segmentation.services.api_keys import create_api_key, revoke_api_key
 from segmentation.services.manual_members import exclude_customer
 from tests.fixtures.cast import Cast
+from tests.fixtures.exports import ask_export, done, result_of
 from tests.fixtures.sample import AS_OF, HIDDEN_KEY, HIDDEN_LABEL_EN, Shop
 
 Enter = Callable[..., Client]
@@ -333,6 +335,26 @@ def test_an_auditor_exports_what_the_question_found(cast: Cast, shop: Shop, ente
     assert address == reverse("admin:segmentation_job_export", args=["access"]) + "?person=reviewer"
     assert client.get(address).status_code == 200
     assert enter(cast.support_agent).get(address).status_code == 403
+
+
+def test_a_reason_that_names_what_is_hidden_is_not_told(
+    cast: Cast, shop: Shop, enter: Enter, settings: Any, tmp_path: Path
+) -> None:
+    settings.VAR_DIR = tmp_path
+    look = AccessRecord.objects.create(
+        at=AS_OF, kind="reveal", via="admin", user=cast.support_agent, actor="support_agent",
+        subject_kind="customer", subject_key="C0", rows=1,
+        details={"reason": f"asks about {HIDDEN_LABEL_EN}"},
+    )  # fmt: skip
+    rights = Permission.objects.filter(codename="view_accessrecord")
+    cast.analyst.user_permissions.set(rights)
+    address = reverse("admin:segmentation_accessrecord_change", args=[look.pk])
+    for person, is_told in ((cast.analyst, False), (cast.auditor, True)):
+        page = enter(person).get(address)
+        assert page.status_code == 200
+        assert (HIDDEN_LABEL_EN in page.content.decode()) is is_told
+        job = done(ask_export("access", user=User.objects.get(pk=person.pk)))
+        assert (HIDDEN_LABEL_EN in result_of(job).read_text("utf-8-sig")) is is_told
 
 
 def test_the_page_of_verifications(cast: Cast, shop: Shop, enter: Enter) -> None:
