@@ -151,8 +151,13 @@ def _locked(customer: Customer) -> Customer:
 def _ask(
     kind: PrivacyRequest.Kind, job_kind: str, customer: Customer, *, by: Bringer, now: datetime
 ) -> PrivacyRequest:
+    """A person who asks again while the job waits or runs (a double click) has the same receipt."""
     with transaction.atomic():
-        request = _receipt(kind, _locked(customer), by=by, now=now, done_at=None)
+        living = _locked(customer)
+        again = _under_way(kind, living, by=by)
+        if again is not None:
+            return again
+        request = _receipt(kind, living, by=by, now=now, done_at=None)
         # The job knows the receipt only: what names the person is in one row, and goes with it.
         job = request_job(
             job_kind,
@@ -166,6 +171,21 @@ def _ask(
         request.details = {"job": job.pk}
         request.save(update_fields=["details"])
     return request
+
+
+def _under_way(
+    kind: PrivacyRequest.Kind, customer: Customer, *, by: Bringer
+) -> PrivacyRequest | None:
+    """What this person asked for at the desk already; outside systems send keys of their own."""
+    if by.user is None:
+        return None
+    asked = PrivacyRequest.objects.filter(
+        kind=kind, customer_ref=customer.external_id, actor=by.actor, via=by.via, done_at=None
+    )
+    newest = asked.order_by("-pk").first()
+    job = None if newest is None else job_of(newest)
+    waits = job is not None and job.status in (Job.Status.QUEUED, Job.Status.RUNNING)
+    return newest if waits else None
 
 
 def _receipt(

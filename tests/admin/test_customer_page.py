@@ -19,6 +19,7 @@ from segmentation.models import (
     Customer,
     Event,
     FactBatch,
+    Job,
     Objection,
     Order,
     PrivacyRequest,
@@ -206,6 +207,21 @@ def test_objecting_and_taking_it_back_from_the_page(cast: Cast, shop: Shop, ente
         (kind, "support_agent", customer.external_id)
         for kind in ("object", "allow", "withdraw_consent")
     ]
+
+
+def test_a_double_click_asks_for_one_export(cast: Cast, shop: Shop, enter: Enter) -> None:
+    customer = shop.customers[0]
+    client = enter(cast.support_agent)
+    for _click in range(2):
+        client.post(part("privacy", customer), {"act": "export"})
+    first = PrivacyRequest.objects.get(kind="export")
+    job = Job.objects.get(pk=first.details["job"])
+    enter(cast.operations_manager).post(part("privacy", customer), {"act": "export"})
+    assert PrivacyRequest.objects.count() == 2  # another person's wish is another receipt
+    job.status = Job.Status.FAILED
+    job.save()
+    client.post(part("privacy", customer), {"act": "export"})
+    assert PrivacyRequest.objects.count() == 3
 
 
 def test_privacy_needs_its_right(cast: Cast, shop: Shop, enter: Enter) -> None:
