@@ -15,6 +15,7 @@ from segmentation.models import Customer
 from segmentation.permissions import Viewer, visible_customers
 
 MOST = 1000
+LAST_ORDINAL = 2**32 - 1  # what a bitmap can hold
 Operation = Literal["and", "or", "minus"]
 _OPERATIONS = {"and": and_, "or": or_, "minus": sub}
 
@@ -40,7 +41,7 @@ def members_page(
     `members` should be cut by `permissions.sight` already, so that sizes agree with rows; customers
     of other stores and erased ones are left out in any case.
     """
-    start = 0 if after is None else members.rank(after)
+    start = 0 if after is None else members.rank(min(after, LAST_ORDINAL))
     chunk = members[start : start + max(1, min(limit, MOST))]
     found = visible_customers(viewer).filter(ordinal__in=list(chunk)).order_by("ordinal")
     has_more = start + len(chunk) < len(members)

@@ -393,6 +393,8 @@ def test_members_page(run: Run, cast: Cast, django_assert_num_queries: Any) -> N
     own = members_page(members, viewer=cast.store_manager, limit=1000)
     assert {customer.home_store for customer in own.customers} == {OWN_STORE}
     assert members_page(BitMap(), viewer=cast.analyst).customers == ()
+    beyond = members_page(members, viewer=cast.analyst, after=2**32, limit=5)
+    assert (beyond.customers, beyond.next_after) == ((), None)
     last = members_page(members, viewer=cast.analyst, after=members.max(), limit=5)
     assert (last.customers, last.next_after) == ((), None)
 
