@@ -42,7 +42,7 @@ class Picture:
 
 PICTURES = (
     Picture("home", "operations", "/admin/"),
-    Picture("customer", "operations", "/admin/segmentation/customer/?q=2281", _FIRST),
+    Picture("customer", "operations", "/admin/segmentation/customer/?q=1519", _FIRST),
     Picture("segment", "operations", "/admin/segmentation/segment/?q=lapsing_high_value", _FIRST),
     Picture("builder", "operations", "/admin/segmentation/draft/edit/segment/lapsing_high_value/"),
     Picture("portrait", "operations", "/admin/portrait/?subject=segment:lapsing_high_value"),
