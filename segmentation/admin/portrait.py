@@ -85,7 +85,7 @@ def portrait_view(request: HttpRequest) -> HttpResponse:
         if request.user.has_perm(REQUEST_RUN):
             context["recompute_url"] = reverse("admin:segmentation_run_recompute")
     else:
-        context |= _figures(found, beside, subject=subject)
+        context |= figures_context(found, beside, purpose=_purpose(subject))
     return TemplateResponse(request, "admin/portrait/portrait.html", context)
 
 
@@ -153,12 +153,16 @@ def _subject_context(
     }
 
 
-def _figures(found: Portrait, beside: Portrait | None, *, subject: Subject) -> dict[str, Any]:
+def _purpose(subject: Subject) -> str:
+    if subject.kind != "segment":
+        return ""
+    document = Segment.objects.values_list("document", flat=True).get(key=subject.key)
+    return str(wording.PURPOSES.get(document.get("purpose", ""), ""))
+
+
+def figures_context(found: Portrait, beside: Portrait | None, *, purpose: str) -> dict[str, Any]:
+    """What `admin/portrait/figures.html` and the facts above it show; `purpose` in words."""
     catalog = run_catalog(found.run)
-    purpose = ""
-    if subject.kind == "segment":
-        document = Segment.objects.values_list("document", flat=True).get(key=subject.key)
-        purpose = str(wording.PURPOSES.get(document.get("purpose", ""), ""))
     return {
         "portrait": found,
         "facts": [

@@ -97,8 +97,8 @@ ARGUMENTS: Mapping[str, Callable[[], Iterable[Mapping[str, object]]]] = {
     "builder_template": lambda: [{"name": each.name} for each in TEMPLATES],
     **dict.fromkeys(
         (
-            "builder_draft", "builder_preview", "builder_publish", "builder_retire",
-            "builder_discard", "card_star", "card_file",
+            "builder_draft", "builder_portrait", "builder_preview", "builder_publish",
+            "builder_retire", "builder_discard", "card_star", "card_file",
         ),
         _definitions,
     ),
@@ -178,6 +178,8 @@ def _queries(route: Route, *, words: tuple[str, ...], subjects: tuple[str, ...])
             yield f"key={quote(key)}&kind={kind}&from={quote(key)}"
     if name in ("builder_publish", "builder_retire"):
         yield "part=change"
+    if name == "builder_portrait":
+        yield "part=figures"
     if name in ("segmentation_segment_members", "segmentation_customerlist_members"):
         for which in ("entered", "left"):
             yield f"which={which}"

@@ -76,7 +76,13 @@ def test_a_nested_segment_from_nothing_to_published(visit: Visit, username: str)
     assert visit.overflow() == 0
     sentence = page.locator("#said dd").first
     expect(sentence).to_contain_text("Spend: at least 100")
+    page.click("[name=act][value='save:portrait']")
+    expect(page.locator("#portrait-figures #portrait-sentence")).to_be_visible()
+    page.screenshot(path=visit.pictures / f"{language}_draft_portrait.png", full_page=True)
+    page.click(f"a[href='{reverse('admin:builder_draft', args=['segment', 'app_spenders'])}']")
+    expect(size).to_have_text("2")
     page.click("[name=act][value='save:publish']")
+    expect(page.locator("#confirm")).to_be_visible()
     settled(visit)
     page.screenshot(path=visit.pictures / f"{language}_publish.png", full_page=True)
     assert Draft.objects.count() == 1

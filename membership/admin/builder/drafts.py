@@ -19,7 +19,7 @@ from segmentation.admin.builder.links import new_button
 from segmentation.models import Draft
 from segmentation.permissions import EDIT_DRAFTS, visible_drafts
 
-from . import cards, editor, previews, publishing, starting
+from . import cards, editor, portraits, previews, publishing, starting
 from .words import kind_words
 
 
@@ -75,6 +75,7 @@ class DraftAdmin(ReadOnlyAdmin):
             page("preview/<int:job_id>/", previews.follow, "builder_preview_job"),
             page("publish/<slug:kind>/<slug:key>/", publishing.publish, "builder_publish",
                  site=site),
+            page("portrait/<slug:kind>/<slug:key>/", portraits.show, "builder_portrait", site=site),
             page("published/<int:job_id>/", publishing.done, "builder_done", site=site),
             page("retire/<slug:kind>/<slug:key>/", publishing.retire, "builder_retire", site=site),
             page("discard/<slug:kind>/<slug:key>/", publishing.discard, "builder_discard"),

@@ -21,6 +21,7 @@ from segmentation.admin.builder.naming import keyed
 from segmentation.admin.builder.rows import acted
 from segmentation.admin.builder.widgets import NodeView
 from segmentation.admin.looking import looker
+from segmentation.admin.portrait_links import VIEW_CUSTOMER
 from segmentation.admin.shown import document_label
 from segmentation.domain.dependencies import Ref
 from segmentation.domain.errors import NotFoundError, Problem, TierwiseError
@@ -41,7 +42,7 @@ def edit(request: HttpRequest, kind: str, key: str, *, site: AdminSite) -> HttpR
     work = opened(request, ref)
     if request.method == "POST":
         return _posted(request, work, site=site)
-    _note_look(request, work)
+    note_look(request, work)
     view = str(request.GET.get("view") or FORM)
     return page(request, work, work.document, view=view, site=site)
 
@@ -71,7 +72,8 @@ def opened(request: HttpRequest, ref: Ref) -> Work:
     return work
 
 
-def _note_look(request: HttpRequest, work: Work) -> None:
+def note_look(request: HttpRequest, work: Work, *, page: str = "draft") -> None:
+    """Write down a look at something hidden."""
     if work.is_hidden:
         record_access(
             AccessRecord.Kind.VIEW_HIDDEN,
@@ -79,7 +81,7 @@ def _note_look(request: HttpRequest, work: Work) -> None:
             subject=str(work.ref),
             now=clock.real_now(),
             is_hidden=True,
-            details={"page": "draft"},
+            details={"page": page},
         )
 
 
@@ -156,6 +158,8 @@ def _saved(
     place = [saved.ref.kind, saved.ref.key]
     if request.POST.get("act") == "save:publish":
         return HttpResponseRedirect(reverse("admin:builder_publish", args=place))
+    if request.POST.get("act") == "save:portrait" and saved.ref.kind == "segment":
+        return HttpResponseRedirect(reverse("admin:builder_portrait", args=place))
     messages.success(request, _("Saved. Nothing is published yet."))
     return HttpResponseRedirect(f"{reverse('admin:builder_draft', args=place)}?view={view}")
 
@@ -193,10 +197,12 @@ def page(
         "conflict": conflict,
         "conflict_rows": conflict_rows(conflict) if conflict else [],
         "may_edit": user.has_perm(EDIT_DRAFTS),
+        "may_portrait": kind == "segment" and user.has_perm(VIEW_CUSTOMER),
         "may_publish": user.has_perm(publish_permission(kind)),
         "draft_url": reverse("admin:builder_draft", args=[kind, key]),
         "preview_url": reverse("admin:builder_preview", args=[kind, key]),
         "publish_url": reverse("admin:builder_publish", args=[kind, key]),
+        "portrait_url": reverse("admin:builder_portrait", args=[kind, key]),
         "discard_url": reverse("admin:builder_discard", args=[kind, key]),
     }
     if request.headers.get("HX-Request"):
