@@ -6,6 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from axes.helpers import get_cool_off
 from axes.models import AccessAttempt, AccessAttemptExpiration, AccessFailureLog, AccessLog
+from cron_descriptor import (
+    FormatException,
+    MissingFieldException,
+    Options,
+    WrongArgumentException,
+    get_description,
+)
 from django.apps import apps
 from django.conf import settings
 from django.contrib import admin, messages
@@ -13,15 +20,15 @@ from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
-from django.utils.translation import gettext, gettext_noop, ngettext
+from django.utils.translation import get_language, gettext, gettext_noop, ngettext
 from django.utils.translation import gettext_lazy as _
 from django_celery_beat.admin import ClockedScheduleAdmin as BeatClockedAdmin
 from django_celery_beat.admin import CrontabScheduleAdmin as BeatCrontabAdmin
 from django_celery_beat.admin import PeriodicTaskAdmin as BeatTaskAdmin
-from django_celery_beat.admin import PeriodicTaskForm, TaskSelectWidget
+from django_celery_beat.admin import PeriodicTaskForm, PeriodicTaskInline, TaskSelectWidget
 from django_celery_beat.models import (
     ClockedSchedule,
     CrontabSchedule,
@@ -34,7 +41,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from segmentation.admin import shown
-from segmentation.admin.base import KeysetAdmin
+from segmentation.admin.base import KeysetAdmin, ListTitle
 from segmentation.admin.history import clicked_words
 from segmentation.permissions import may_see_hidden, restricted_models, row_scope
 
@@ -167,24 +174,94 @@ class BeatTaskForm(PeriodicTaskForm):  # type: ignore[misc]
         self.fields["regtask"].widget = BeatTaskSelect()
 
 
-class BeatTaskPage(BeatTaskAdmin, ModelAdmin):  # type: ignore[misc]
+def schedule_words(crontab: CrontabSchedule | None) -> str:
+    """A crontab in a sentence, with its zone; the package's own is English in every language."""
+    if crontab is None or not crontab.pk:
+        return shown.EMPTY
+    options = Options()
+    options.locale_code = "zh_CN" if (get_language() or "").startswith("zh") else "en_US"
+    options.use_24hour_time_format = True
+    parts = (
+        crontab.minute, crontab.hour, crontab.day_of_month, crontab.month_of_year,
+        crontab.day_of_week,
+    )  # fmt: skip
+    expression = " ".join(str(part).replace(" ", "") for part in parts)
+    try:
+        words = str(get_description(expression, options))
+    except (MissingFieldException, FormatException, WrongArgumentException):
+        words = expression
+    return f"{words} · {crontab.timezone}"
+
+
+class BeatTaskPage(ListTitle, BeatTaskAdmin, ModelAdmin):  # type: ignore[misc]
     form = BeatTaskForm
     show_full_result_count = False
+    list_display = (
+        "shown_name", "enabled", "shown_schedule", "start_time", "last_run_at", "one_off",
+    )  # fmt: skip
+
+    @admin.display(description=_("name"), ordering="name")
+    def shown_name(self, task: PeriodicTask) -> str:
+        """Tasks that the set-up made are stored in English."""
+        return gettext(task.name)
+
+    @admin.display(description=_("schedule"))
+    def shown_schedule(self, task: PeriodicTask) -> Any:
+        return schedule_words(task.crontab) if task.crontab else task.scheduler
+
+    @admin.display(description=_("schedule in words"))
+    def crontab_translation(self, task: PeriodicTask) -> str:
+        return schedule_words(task.crontab)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        if kwargs.get("obj") is not None:
+            context["heading"] = context["subtitle"] = self.shown_name(kwargs["obj"])
+        found: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return found
 
     def get_actions(self, request: HttpRequest) -> Any:
         """The package lets whoever sees a schedule switch it off and run it."""
         return super().get_actions(request) if self.has_change_permission(request) else {}
 
 
-class CrontabPage(BeatCrontabAdmin, ModelAdmin):  # type: ignore[misc]
+class BeatTasksInline(PeriodicTaskInline):  # type: ignore[misc]
+    """Tasks of a schedule, with words that the package leaves in English."""
+
+    fields = readonly_fields = ("shown_name", "shown_task", "args", "kwargs")
+    hide_title = True
+
+    @admin.display(description=_("name"))
+    def shown_name(self, task: PeriodicTask) -> SafeString:
+        address = "django_celery_beat_periodictask_change"
+        return shown.link(address, args=[task.pk], text=gettext(task.name))
+
+    @admin.display(description=_("task"))
+    def shown_task(self, task: PeriodicTask) -> str:
+        return str(task.task)
+
+
+class CrontabPage(ListTitle, BeatCrontabAdmin, ModelAdmin):  # type: ignore[misc]
     show_full_result_count = False
+    inlines = (BeatTasksInline,)
+    list_display = ("__str__", "shown_words")
+    fields = (
+        "shown_words", "minute", "hour", "day_of_month", "month_of_year", "day_of_week", "timezone",
+    )  # fmt: skip
+    readonly_fields = ("shown_words",)
+
+    @admin.display(description=_("schedule in words"))
+    def shown_words(self, crontab: CrontabSchedule) -> str:
+        return schedule_words(crontab)
 
 
-class ClockedPage(BeatClockedAdmin, ModelAdmin):  # type: ignore[misc]
+class ClockedPage(ListTitle, BeatClockedAdmin, ModelAdmin):  # type: ignore[misc]
     show_full_result_count = False
+    inlines = (BeatTasksInline,)
 
 
-class SchedulePage(ModelAdmin):
+class SchedulePage(ListTitle, ModelAdmin):
     show_full_result_count = False
 
 

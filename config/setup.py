@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.core.management import call_command
 from django.db import connection, transaction
+from django.utils.translation import gettext_noop
 
 from segmentation.models import DefinitionVersion, FactBatch, Installation, Run
 
@@ -30,7 +31,7 @@ def set_up(wanted: Wanted, *, replace_unused: bool) -> Installation:
         _make_cache_table()
         with transaction.atomic():
             installation = _settle(wanted, replace_unused=replace_unused)
-            _make_periodic_tasks(installation.time_zone)
+            make_periodic_tasks(installation.time_zone)
         return installation
     finally:
         with connection.cursor() as cursor:
@@ -86,7 +87,7 @@ def _make_cache_table() -> None:
             cursor.execute("ALTER TABLE cache_entry SET UNLOGGED")  # a crash may empty a cache
 
 
-def _make_periodic_tasks(time_zone: str) -> None:
+def make_periodic_tasks(time_zone: str) -> None:
     """Only the missing ones: hours and switches that were changed in the admin stay."""
     from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
@@ -102,11 +103,11 @@ def _make_periodic_tasks(time_zone: str) -> None:
         every=TICK_SECONDS, period=IntervalSchedule.SECONDS
     )
     PeriodicTask.objects.get_or_create(
-        name="Daily recompute",
+        name=gettext_noop("Daily recompute"),
         defaults={"task": "membership.tasks.recompute_daily", "crontab": daily, "queue": "runs"},
     )
     PeriodicTask.objects.get_or_create(
-        name="Execute due runs",
+        name=gettext_noop("Execute due runs"),
         defaults={
             "task": "membership.tasks.execute_due_runs",
             "interval": tick,
@@ -116,7 +117,7 @@ def _make_periodic_tasks(time_zone: str) -> None:
         },
     )
     PeriodicTask.objects.get_or_create(
-        name="Execute due jobs",
+        name=gettext_noop("Execute due jobs"),
         defaults={
             "task": "segmentation.tasks.execute_due_jobs",
             "interval": tick,
@@ -124,7 +125,7 @@ def _make_periodic_tasks(time_zone: str) -> None:
         },
     )
     PeriodicTask.objects.get_or_create(
-        name="Remove old job files",
+        name=gettext_noop("Remove old job files"),
         defaults={"task": "segmentation.tasks.remove_old_job_files", "crontab": daily},
     )
     # An unused database that is set up again in another zone takes its schedule along.

@@ -21,6 +21,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from segmentation.admin import shown
+from segmentation.admin.base import ListTitle
 from segmentation.admin.history import HistoryPages
 from segmentation.admin.right_words import permission_words, role_words
 from segmentation.models import StaffScope
@@ -83,17 +84,8 @@ class RoleFilter(admin.SimpleListFilter):
         return queryset.filter(groups=value) if value.isdecimal() else queryset
 
 
-class _Framed(HistoryPages):
+class _Framed(ListTitle, HistoryPages):
     """Our words for what the page is of, and the link to the history on the page of a row."""
-
-    kind_title: Any
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        context = {"title": self.kind_title, **(extra_context or {})}
-        found: HttpResponse = super().changelist_view(request, context)  # type: ignore[misc]
-        return found
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

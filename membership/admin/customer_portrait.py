@@ -88,6 +88,9 @@ def said(label: Label) -> str:
 
 
 def unit_words(unit: Unit) -> str:
+    """What stands beside a value; nothing where the number says all."""
+    if unit in ("count", "ratio"):
+        return ""
     return shown.currency() if unit == "money" else str(UNITS[unit])
 
 
@@ -118,7 +121,7 @@ def _metric(metric: MetricValue, *, zone: ZoneInfo) -> MetricRow:
         key=metric.key,
         label=said(metric.label),
         value=number_words(metric.value, unit=metric.unit),
-        unit="" if metric.unit == "ratio" else unit_words(metric.unit),
+        unit=unit_words(metric.unit),
         interval=interval,
         base=_percent(metric.base),
         layer=_percent(metric.layer),

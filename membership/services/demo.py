@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import Count, F, Q
 from django.db.models.functions import Collate
 from django.utils.functional import Promise
+from django.utils.translation import gettext, override
 from django.utils.translation import gettext_lazy as _
 
 from membership.services.definitions import definition_set
@@ -134,7 +135,7 @@ def _login(name: str, *, group: str, role: str, kept: dict[str, str]) -> Login:
     user, is_new = User.objects.get_or_create(
         username=name,
         defaults={
-            "first_name": group or "Administrator",
+            "first_name": _name(group or "Administrator"),
             "is_staff": True,
             "is_superuser": not group,
         },
@@ -145,6 +146,12 @@ def _login(name: str, *, group: str, role: str, kept: dict[str, str]) -> Login:
         store = busiest_store()
         StaffScope.objects.create(user=user, home_stores=[] if store is None else [store])
     return Login(name, role, _password(user, kept))
+
+
+def _name(role: str) -> str:
+    """A role in both languages, because a person's name is shown as it is stored."""
+    with override("zh-hans"):
+        return f"{gettext(role)} {role}"
 
 
 def _password(user: User, kept: dict[str, str]) -> str:

@@ -92,6 +92,7 @@ def blank(kind: str, *, key: str) -> dict[str, Any]:
             "source": "orders",
             "aggregate": {"fn": "sum", "field": "net_amount"},
             "window": {"days": 365, "to_now": True},
+            "time": "placed_at",
         },
         "tag": {"exclusive": True, "sensitive": False, "public": False, "values": []},
         "layering": {"metric": "", "cuts": ["", ""], "layers": ["low", "middle", "high"]},

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlencode
 
 from django.contrib import admin
-from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.options import IS_POPUP_VAR, IncorrectLookupParameters
 from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.db.models.expressions import Combinable
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.functional import cached_property
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from .history import HistoryPages
@@ -34,7 +35,23 @@ else:
 NUL = "\x00"
 
 
-class TierwiseAdmin(HistoryPages, ModelAdmin):
+class ListTitle:
+    """A list is called by what it lists; "Select ... to view" stays where a popup asks to."""
+
+    opts: Any
+    kind_title: Any = ""
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if IS_POPUP_VAR not in request.GET:
+            title = self.kind_title or capfirst(self.opts.verbose_name_plural)
+            extra_context = {"title": title, **(extra_context or {})}
+        found: HttpResponse = super().changelist_view(request, extra_context)  # type: ignore[misc]
+        return found
+
+
+class TierwiseAdmin(ListTitle, HistoryPages, ModelAdmin):
     """What all pages share."""
 
     list_per_page = 50

@@ -23,7 +23,7 @@ from segmentation.permissions import (
     visible_access,
     visible_customers,
 )
-from segmentation.services.export_access import looks_asked_for
+from segmentation.services.export_access import SUBJECT_KINDS, looks_asked_for
 from segmentation.services.privacy import erased_reference, is_reference
 
 from . import shown
@@ -33,18 +33,6 @@ from .documents import as_yaml
 from .exports import export_url
 from .log_lines import RESTRICTED
 
-SUBJECT_KINDS = {
-    "segment": _("Segment"),
-    "list": _("List"),
-    "customer": _("Customer"),
-    "draft": _("Draft"),
-    "layer": _("Layer"),
-    "tier": _("Tier"),
-    "metric": _("Metric"),
-    "run": _("Run"),
-    "rows": _("List of rows"),
-    "job": _("Job"),
-}
 _COLOURS: dict[str, str] = {
     AccessRecord.Kind.REVEAL: "warning",
     AccessRecord.Kind.EXPORT_PERSONAL: "danger",

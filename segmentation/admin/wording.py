@@ -40,7 +40,7 @@ SOURCES = {
 }
 UNITS = {
     "money": gettext_lazy("money"),
-    "count": gettext_lazy("count"),
+    "count": gettext_lazy("plain number"),
     "days": gettext_lazy("days"),
     "ratio": gettext_lazy("ratio"),
 }

@@ -26,9 +26,30 @@ from segmentation.permissions import (
 from .exporting import ExportColumn, ExportScope, ExportSource, register_source
 from .privacy import erased_reference
 from .spreadsheets import Cell, Row
+from .wording import listed, named
 
 _PORTION = 2000
-_ASKED = ("subject_kind", "subject", "person", "kind", "since", "until")
+SUBJECT_KINDS = {
+    "segment": gettext_lazy("Segment"),
+    "list": gettext_lazy("List"),
+    "customer": gettext_lazy("Customer"),
+    "draft": gettext_lazy("Draft"),
+    "layer": gettext_lazy("Layer"),
+    "tier": gettext_lazy("Tier"),
+    "metric": gettext_lazy("Metric"),
+    "run": gettext_lazy("Run"),
+    "rows": gettext_lazy("List of rows"),
+    "job": gettext_lazy("Job"),
+}
+# What can be asked for, as the page calls it.
+_ASKED = {
+    "subject_kind": gettext_lazy("Kind of object"),
+    "subject": gettext_lazy("Object"),
+    "person": gettext_lazy("Person"),
+    "kind": gettext_lazy("What they did"),
+    "since": gettext_lazy("First day"),
+    "until": gettext_lazy("Last day"),
+}
 
 
 def looks_asked_for(
@@ -83,7 +104,15 @@ class AccessLog(ExportSource):
         return {name: text for name, text in kept.items() if text}
 
     def about(self, scope: ExportScope) -> str:
-        return "; ".join(f"{name} = {text}" for name, text in scope.parameters.items())
+        values: Mapping[str, Mapping[str, Any]] = {
+            "subject_kind": SUBJECT_KINDS,
+            "kind": dict(AccessRecord.Kind.choices),
+        }
+        return listed(
+            named(title, values.get(name, {}).get(asked, asked))
+            for name, title in _ASKED.items()
+            if (asked := str(scope.parameters.get(name) or ""))
+        )
 
     def heading(self, scope: ExportScope) -> Sequence[tuple[str, Cell]]:
         if may_see_hidden(scope.user):
@@ -111,7 +140,7 @@ class AccessLog(ExportSource):
                 row.at,
                 row.actor,
                 row.get_kind_display(),
-                row.subject_kind,
+                str(SUBJECT_KINDS.get(row.subject_kind, row.subject_kind)),
                 row.subject_key,
                 row.rows,
                 _told(str(row.details.get("reason") or ""), words=words),

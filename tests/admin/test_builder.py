@@ -12,6 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from membership.services.drafts import new_work, save_draft, work_on
+from membership.services.template_drafts import blank
 from segmentation.domain.dependencies import Ref
 from segmentation.models import AccessRecord, Card, Draft, Segment, Star
 from segmentation.services.cards import file_definition
@@ -112,6 +113,32 @@ def test_what_is_wrong_is_shown_at_its_place_and_kept(cast: Cast, enter: Enter) 
             words in html.split(f'id="{place}"')[1].split("</div>")[0] or place == "field-purpose"
         )
         assert words in html
+
+
+@pytest.mark.parametrize("kind", ["segment", "metric", "tag", "layering"])
+def test_a_new_draft_says_what_is_next_and_no_problem_until_something_is_done(
+    cast: Cast, enter: Enter, kind: str
+) -> None:
+    client, ref = enter(cast.operations_manager), Ref(kind, "fresh")
+    new_work(ref, blank(kind, key="fresh"), viewer=cast.operations_manager, actor="operator")
+    problems, following = "Before this can be published", "Name it in both languages"
+    form = form_of(client, ref)
+    for untouched in (
+        client.get(url("builder_draft", ref)),
+        client.post(url("builder_preview", ref), form),  # the page asks for it when it opens
+    ):
+        html = untouched.content.decode()
+        assert following in html
+        assert problems not in html
+        assert "tw-errors" not in html
+        assert "tw-wrong" not in html
+    typed = client.post(url("builder_preview", ref), form | {"key": "Not a key"}).content.decode()
+    assert problems in typed
+    assert following not in typed
+    saved = client.post(url("builder_draft", ref), form | {"act": "save"}, follow=True)
+    html = saved.content.decode()
+    assert following not in html
+    assert (problems in html) is (kind != "metric")  # a new metric could be published as it is
 
 
 def test_a_name_in_either_language_stands_for_its_key(cast: Cast, enter: Enter) -> None:

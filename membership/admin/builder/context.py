@@ -15,7 +15,9 @@ from membership.models import ProgramVersion
 from membership.services.definitions import project_zone
 from membership.services.draft_checks import Judged, judged
 from membership.services.draft_documents import Bundle, bundle
+from membership.services.draft_states import saved_state
 from membership.services.drafts import Work
+from membership.services.template_drafts import blank
 from segmentation.admin.builder.drawing import draw
 from segmentation.admin.builder.fields import KINDS as FORM_KINDS
 from segmentation.admin.builder.fitting import fits
@@ -25,7 +27,7 @@ from segmentation.domain.errors import Problem
 from segmentation.permissions import visible_drafts
 from segmentation.queries import newest_published_run
 
-from .problems import Told, tell
+from .problems import Told, next_steps, tell
 
 FORM, DOCUMENT = "form", "document"
 _FIELDS = (
@@ -89,6 +91,13 @@ class Drawn:
     form: Mapping[str, Any]
 
 
+def _is_untouched(work: Work, document: Mapping[str, Any]) -> bool:
+    """Whether this is a new draft as it was made from nothing, not saved since."""
+    if work.base_version or saved_state(work.stamp)[1] != 1:
+        return False
+    return document == blank(work.ref.kind, key=work.ref.key)
+
+
 def drawn(
     work: Work,
     document: Mapping[str, Any],
@@ -116,5 +125,8 @@ def drawn(
     else:
         form["text"] = as_yaml(dict(document)) if text is None else text
     problems = (*more, *(() if text is not None else verdict.problems))
-    told = tell(problems, found=found, trees=trees, fields=_FIELDS if view == FORM else ())
+    if _is_untouched(work, document) and not more and text is None:
+        told = next_steps(kind)
+    else:
+        told = tell(problems, found=found, trees=trees, fields=_FIELDS if view == FORM else ())
     return Drawn(found, verdict, told, view, form)

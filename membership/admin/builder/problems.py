@@ -53,6 +53,14 @@ _WORDS: Mapping[str, str | Promise] = {
     "too_large": _("This is too large."),
     "too_precise": _("This has too many decimals."),
 }
+# What to do first with a new draft in which nobody wrote anything yet.
+_NEXT: Mapping[str, str | Promise] = {
+    "segment": _("Name it in both languages, choose its purpose, then write its conditions."),
+    "metric": _("Name it in both languages, then say what it computes, of what and since when."),
+    "tag": _("Name it in both languages, then add its values, each with who gets it."),
+    "layering": _("Name it in both languages, then choose the metric and where it is cut."),
+    "program": _("Fill in names, terms and tiers."),
+}
 _QUOTED = re.compile(r'"[^"]*"|“[^”]*”')
 # The places of a form as its labels call them.
 _FIELDS: Mapping[str, str | Promise] = {
@@ -79,6 +87,11 @@ _FIELDS: Mapping[str, str | Promise] = {
 }
 
 
+def next_steps(kind: str) -> Told:
+    """What to do first, and no problems: of an untouched draft they say nothing new."""
+    return Told(next=str(_NEXT.get(kind, "")))
+
+
 def words_of(problem: Problem) -> str:
     """A problem as the reader is told: the English sentence, or its code in their language."""
     if (get_language() or "en").startswith("en"):
@@ -99,6 +112,7 @@ class Told:
     at: dict[str, list[str]] = field(default_factory=dict)
     elsewhere: list[tuple[str, str]] = field(default_factory=list)
     listed: list[tuple[str, str]] = field(default_factory=list)  # (id of the place, words)
+    next: str = ""  # instead of problems: what to do in a draft that nobody wrote in yet
 
     @property
     def fields(self) -> dict[str, list[str]]:
