@@ -66,7 +66,9 @@ def _ended(ref: Ref, *, stamp: str, viewer: Viewer) -> DraftConflict:
     edits = () if known is None else published_since(ref, version=_base_of(stamp), viewer=viewer)
     if known is None or known.is_retired or not edits:
         message = _("This draft was published or discarded by somebody since you opened it.")
-        return DraftConflict(message, current=None, edits=())
+        # Saved again, it is a new draft of what is published.
+        current = None if known is None or known.is_retired else unedited(known)
+        return DraftConflict(message, current=current, edits=())
     message = _("%(who)s published this since you opened it; nothing was overwritten.") % {
         "who": edits[-1].author
     }

@@ -53,9 +53,12 @@ _Item = TypeVar("_Item")
 _Found = TypeVar("_Found")
 
 
-def portrait(run: Run, members: BitMap, *, viewer: Viewer, is_hidden: bool) -> Portrait:
+def portrait(
+    run: Run, members: BitMap, *, viewer: Viewer, is_hidden: bool, are_seen: bool = False
+) -> Portrait:
     """The members of a group (of a hidden one: `is_hidden`) at a run against everybody that
-    `viewer` may see; both without those who are erased.
+    `viewer` may see; both without those who are erased. `are_seen`: the members are already those
+    that `viewer` may see.
 
     Of a hidden group nothing is shown that says something about fewer than 30 people, or from
     which that could be found (`analysis.suppression`). Raises FileNotFoundError when the run's
@@ -65,7 +68,9 @@ def portrait(run: Run, members: BitMap, *, viewer: Viewer, is_hidden: bool) -> P
     columns = open_columns(run, catalog, currency=settings.BASE_CURRENCY)
     seen = sight(viewer)
     erased = seen.withdrawn.erased
-    group = Crowd(columns.positions(seen.members(members, is_hidden=is_hidden)))
+    if not are_seen:
+        members = seen.members(members, is_hidden=is_hidden)
+    group = Crowd(columns.positions(members))
     if seen.only is not None:
         base = Crowd(columns.positions(seen.only - erased))
     else:

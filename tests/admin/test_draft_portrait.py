@@ -9,14 +9,25 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
+from pyroaring import BitMap
 
-from membership.services.drafts import new_work
+from config.clock import real_now
+from membership.services.drafts import new_work, save_draft, work_on
 from segmentation.domain.dependencies import Ref
-from segmentation.models import AccessRecord, Draft, Run, Segment
+from segmentation.models import (
+    AccessRecord,
+    Customer,
+    Draft,
+    Objection,
+    Run,
+    Segment,
+    SegmentResult,
+)
 from tests.fixtures.cast import Cast, make_cast
-from tests.fixtures.desk_world import make_desk_world
+from tests.fixtures.desk_world import HIDDEN, make_desk_world
 from tests.fixtures.world import CLUB, World
 
 Enter = Callable[..., Client]
@@ -57,6 +68,10 @@ def test_a_draft_is_portrayed_as_it_is_after_publishing(
     assert before == published  # the same rule under another key
     assert before["size"] > 0
     assert AccessRecord.objects.count() == 0
+    own = draft(cast.analyst, "own")
+    answer = enter(cast.analyst).get(own, {"part": "figures"})
+    assert figures(answer) == before
+    assert not any(word in answer.content.decode() for word in HIDDEN)
 
 
 def test_saving_leads_to_the_portrait(desk: tuple[World, Cast], enter: Enter) -> None:
@@ -90,6 +105,10 @@ def test_a_hidden_draft_is_suppressed_and_each_look_is_written_down(
     assert (look.kind, look.subject_key) == ("view_hidden", "quiet")
     assert look.details == {"page": "portrait"}
     assert client.get(address, {"part": "figures"}).context["portrait"].is_hidden
+    assert AccessRecord.objects.count() == 1  # a part of the page that was looked at
+    cache.clear()
+    client.get(address, {"part": "figures"})
+    assert AccessRecord.objects.count() == 2  # asked for alone
     for person in (cast.analyst, cast.support_agent, cast.store_manager):
         for query in ({}, {"part": "figures"}):
             assert enter(person).get(address, query).status_code in (403, 404)
@@ -117,3 +136,36 @@ def test_why_there_is_no_portrait(
     assert answer.status_code == 200
     assert words in answer.content.decode()
     assert "portrait" not in answer.context
+
+
+def test_who_objects_is_counted_as_after_publishing(desk: tuple[World, Cast], enter: Enter) -> None:
+    """A hidden segment that becomes internal has those who object; its cells stay suppressed."""
+    _world, cast = desk
+    user = cast.operations_manager
+    client = enter(user)
+    segment = Segment.objects.get(key="spenders")
+    members = SegmentResult.objects.filter(segment=segment).order_by("-run")[0].members
+    somebody = Customer.objects.get(ordinal=BitMap.deserialize(bytes(members))[0])
+    Objection.objects.create(customer=somebody, objected_at=real_now())
+    sizes = {}
+    for was_hidden in (False, True):
+        Segment.objects.filter(pk=segment.pk).update(is_hidden=was_hidden)
+        document = {**segment.document, "visibility": "hidden" if was_hidden else "internal"}
+        Segment.objects.filter(pk=segment.pk).update(document=document)
+        for visibility in ("internal", "hidden"):
+            Draft.objects.all().delete()
+            work = work_on(Ref("segment", "spenders"), viewer=user)
+            save_draft(
+                work, document={**document, "visibility": visibility, "purpose": "research"},
+                stamp=work.stamp, viewer=user, actor=user.username,
+            )  # fmt: skip
+            address = reverse("admin:builder_portrait", args=["segment", "spenders"])
+            found = client.get(address, {"part": "figures"}).context["portrait"]
+            sizes[was_hidden, visibility] = (found.size, found.is_hidden)
+    whole = len(BitMap.deserialize(bytes(members)))
+    assert sizes == {
+        (False, "internal"): (whole, False),
+        (False, "hidden"): (whole - 1, True),
+        (True, "internal"): (whole, True),
+        (True, "hidden"): (whole - 1, True),
+    }

@@ -47,8 +47,8 @@ ROLES = {
 }  # fmt: skip
 
 BUILDER = (
-    "builder_draft", "builder_preview", "builder_publish", "builder_retire", "builder_discard",
-    "card_star", "card_file",
+    "builder_draft", "builder_portrait", "builder_preview", "builder_publish", "builder_retire",
+    "builder_discard", "card_star", "card_file",
 )  # fmt: skip
 Enter = Callable[..., Client]
 

@@ -147,6 +147,21 @@ def test_a_draft_that_is_gone_is_no_longer_saved_into(cast: Cast) -> None:
     assert Draft.objects.get().author == "operations_manager"
 
 
+def test_over_a_discarded_draft_of_what_is_published_the_second_save_is_a_new_draft(
+    cast: Cast,
+) -> None:
+    mine = save(work_on(SPENDERS, viewer=cast.analyst), cast.analyst, purpose="research")
+    discard_draft(mine, actor="operations_manager")
+    with pytest.raises(DraftConflict) as refused:
+        save(mine, cast.analyst, purpose="promotion")
+    assert "discarded" in refused.value.message
+    assert refused.value.edits == ()
+    assert Draft.objects.count() == 0
+    assert refused.value.current is not None
+    again = save(refused.value.current, cast.analyst, purpose="promotion")
+    assert (again.base_version, Draft.objects.get().document["purpose"]) == (1, "promotion")
+
+
 def test_discarding_needs_the_state_that_was_seen(cast: Cast) -> None:
     mine = make("mine", cast.analyst)
     save(mine, cast.operations_manager, purpose="research")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.admin import AdminSite
+from django.core.cache import cache
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -29,6 +30,7 @@ from segmentation.services.wording import listed
 
 from .context import viewer_of
 from .editor import note_look, opened, reference
+from .previews import LOOKED_SECONDS
 from .problems import words_of
 
 _FIGURES = "figures"
@@ -42,10 +44,14 @@ def show(request: HttpRequest, kind: str, key: str, *, site: AdminSite) -> HttpR
     if request.method != "GET" or kind != "segment":
         raise Http404
     work = opened(request, reference(kind, key))
+    seen = f"portrait:{viewer_of(request).pk}:{work.ref}"
     if request.GET.get("part") == _FIGURES:
+        if cache.add(seen, 1, LOOKED_SECONDS):  # not as a part of a page that was looked at
+            note_look(request, work, page="portrait")
         return TemplateResponse(
             request, "admin/builder/portrait_figures.html", _figures(request, work)
         )
+    cache.set(seen, 1, LOOKED_SECONDS)
     note_look(request, work, page="portrait")
     stores = row_scope(viewer_of(request))
     name = document_label(work.document, key=key)
@@ -78,7 +84,10 @@ def _figures(request: HttpRequest, work: Work) -> dict[str, Any]:
                 )
             }
         made = preview(found.document, subject=str(work.ref), viewer=user, now=now)
-        figures = portrait(made.run, made.members, viewer=user, is_hidden=made.is_hidden)
+        # Hidden now or then: small cells stay suppressed; who objects is left out only then.
+        figures = portrait(
+            made.run, made.members, viewer=user, is_hidden=made.is_hidden, are_seen=True
+        )
     except FileNotFoundError:
         return {"missing": _("The files of this run are gone; recompute.")}
     except TierwiseError as error:

@@ -154,11 +154,13 @@ def _offered(offer: Offer, *, key: str, reason: str) -> dict[str, Any]:
         "act": offer.act,
         "problems": [words_of(problem) for problem in offer.problems],
         "warnings": [words_of(warning) for warning in offer.warnings],
-        "lacks": [kind_words(kind) for kind in offer.lacks],
-        "companions": [
-            f"{kind_words(ref.kind)} · {name}"
-            for ref, name in names_of(offer.companions, drafted=offer.document).items()
-        ],
+        "lacks": listed([kind_words(kind) for kind in offer.lacks]),
+        "companions": listed(
+            [
+                f"{kind_words(ref.kind)} · {name}"
+                for ref, name in names_of(offer.companions, drafted=offer.document).items()
+            ]
+        ),
         "reason": reason,
         "key": key or new_key(),
         "basis": offer.basis.token() if offer.basis else "",

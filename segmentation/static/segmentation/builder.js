@@ -22,7 +22,8 @@
   const tellLater = (field) => {
     const tell = () => field.dispatchEvent(new Event("change", { bubbles: true }));
     if (document.activeElement !== field) {
-      tell();
+      // Not before the new form listens.
+      document.addEventListener("htmx:afterSettle", tell, { once: true });
       return;
     }
     let isTold = false;
