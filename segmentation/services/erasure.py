@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -187,25 +187,46 @@ def _forget_mentions(customer: Customer, external_id: str) -> None:
     """What jobs found and were asked for, and the details of looks: the sample of a preview, an
     explanation, the search of an export."""
     reference = erased_reference(external_id)
-    names = {external_id, customer.phone, customer.email} - {None, ""}
+    names = {external_id, f"customer:{external_id}", customer.phone, customer.email} - {None, ""}
     with pgtrigger.ignore("segmentation.AccessRecord:append_only"):
         for model, column in ((Job, "result"), (Job, "parameters"), (AccessRecord, "details")):
             rows = model._default_manager.annotate(text=Cast(column, TextField()))
             named = Q()
             for name in names:
                 named |= Q(text__contains=json.dumps(name, ensure_ascii=False))
-            for pk, document in rows.filter(named).values_list("pk", column):
+            found = rows.filter(named).select_for_update().order_by("pk")  # a worker may write, too
+            for pk, document in found.values_list("pk", column):
                 kept = _renamed(document, names, reference)
                 model._default_manager.filter(pk=pk).update(**{column: kept})
 
 
-def _renamed(value: Any, names: Collection[str | None], reference: str) -> Any:
-    """A JSON value with another name in the place of these."""
+# Where a person is named. The same text elsewhere is something else: customers' ids may be numbers,
+# and so are a rule's values and the numbers of programs and runs.
+_NAMING = frozenset({"sample", "customer", "customer_id", "q", "subject", "reason"})
+
+
+def _renamed(
+    value: Any, names: Collection[str | None], reference: str, *, is_naming: bool = False
+) -> Any:
+    """A JSON value with another name in the place of these, where it names a person. A definition
+    names none."""
     if isinstance(value, dict):
-        return {key: _renamed(each, names, reference) for key, each in value.items()}
+        return {
+            key: each
+            if key == "document"
+            else _renamed(each, names, reference, is_naming=_is_naming(key, value))
+            for key, each in value.items()
+        }
     if isinstance(value, list):
-        return [_renamed(each, names, reference) for each in value]
-    return reference if isinstance(value, str) and value in names else value
+        return [_renamed(each, names, reference, is_naming=is_naming) for each in value]
+    return reference if is_naming and isinstance(value, str) and value in names else value
+
+
+def _is_naming(key: str, beside: Mapping[str, Any]) -> bool:
+    """Whether this key's text names a person; who asked for looks may have asked about a run."""
+    if key == "subject" and beside.get("subject_kind"):
+        return bool(beside["subject_kind"] == "customer")
+    return key in _NAMING
 
 
 def _blank(customer: Customer, *, now: datetime) -> None:

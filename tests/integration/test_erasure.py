@@ -223,6 +223,48 @@ def test_nothing_in_the_database_names_the_person_any_more(world: World) -> None
     assert look.details == {"customer": reference, "page": "explain"}
 
 
+def test_an_id_that_is_a_number_goes_where_it_names_the_person_and_nowhere_else(
+    world: World,
+) -> None:
+    world.record("customers", {"customer_id": "2000"})
+    definition = {"key": "big", "rule": {"metric": "spend", "cmp": "gte", "value": "2000"}}
+    counted = {"movements": [{"ref": "layer:points", "value": "2000", "size": 1}]}
+    preview = Job.objects.create(
+        kind="preview", subject="segment:big", actor="analyst", requested_at=real_now(),
+        status=Job.Status.DONE, parameters={"document": definition, "subject": "segment:big"},
+        result={"sample": ["2000", "C1"], **counted},
+    )  # fmt: skip
+    query = {"q": ["2000"], "program": ["2000"], "run": ["2000"]}
+    members = Job.objects.create(
+        kind="export", subject="rows:memberships", actor="analyst", requested_at=real_now(),
+        status=Job.Status.DONE, parameters={"parameters": {"query": query}},
+    )  # fmt: skip
+    asked = (
+        {"subject": "2000", "subject_kind": "customer"},
+        {"subject": "2000", "subject_kind": "run"},
+        {"subject": "customer:2000"},
+    )
+    for parameters in asked:
+        record_access(
+            "export", looker=Looker("auditor", "admin"), subject="rows:access", now=real_now(),
+            details={"parameters": parameters},
+        )  # fmt: skip
+    by = privacy.Bringer("support_agent", "admin")
+    person = Customer.objects.get(external_id="2000")
+    asked_for = privacy.request_erasure(person, confirmation="2000", by=by, now=real_now())
+    execute_job(Job.objects.get(pk=asked_for.details["job"]), clock=real_now)
+    reference = privacy.erased_reference("2000")
+    preview.refresh_from_db()
+    assert preview.parameters == {"document": definition, "subject": "segment:big"}
+    assert preview.result == {"sample": [reference, "C1"], **counted}
+    members.refresh_from_db()
+    assert members.parameters["parameters"]["query"] == {**query, "q": [reference]}
+    looks = AccessRecord.objects.filter(subject_key="access").order_by("pk")
+    assert [look.details["parameters"] for look in looks] == [
+        {**asked[0], "subject": reference}, asked[1], {"subject": reference},
+    ]  # fmt: skip
+
+
 def test_receipts_and_the_access_log_stay_under_a_keyed_reference(world: World) -> None:
     leave_traces_everywhere(User.objects.create_user("support_agent"))
     looks = AccessRecord.objects.filter(subject_kind="customer").count()
