@@ -93,7 +93,7 @@ class LooksAdmin(AskAdmin, ReadOnlyAdmin):
         """A reason, a page or a search may name what is hidden from the reader."""
         row = super().get_object(request, object_id, from_field)
         words = hidden_words(request.user)
-        if row is not None and row.details and mentions_hidden(as_yaml(row.details), words=words):
+        if row is not None and row.details and _names_hidden(row.details, words=words):
             row.details = {"details": str(RESTRICTED)}
         return row
 
@@ -169,6 +169,15 @@ class LooksAdmin(AskAdmin, ReadOnlyAdmin):
     @admin.display(description=_("details"))
     def shown_details(self, row: AccessRecord) -> SafeString | str:
         return shown.code_block(as_yaml(row.details)) if row.details else EMPTY
+
+
+def _names_hidden(value: Any, *, words: frozenset[str]) -> bool:
+    """Whether a text anywhere in these details does; text by text, as they were written."""
+    if isinstance(value, Mapping):
+        return any(_names_hidden(each, words=words) for pair in value.items() for each in pair)
+    if isinstance(value, list):
+        return any(_names_hidden(each, words=words) for each in value)
+    return mentions_hidden(str(value), words=words)
 
 
 def _time(row: AccessRecord) -> str:

@@ -357,6 +357,22 @@ def test_a_reason_that_names_what_is_hidden_is_not_told(
         assert (HIDDEN_LABEL_EN in result_of(job).read_text("utf-8-sig")) is is_told
 
 
+def test_a_long_reason_hides_what_it_names_over_two_lines(
+    cast: Cast, shop: Shop, enter: Enter
+) -> None:
+    """The page folds long texts; a name over two lines is the same name."""
+    texts = [f"{'a ' * filled}{HIDDEN_LABEL_EN} and so on" for filled in range(30, 60)]
+    cast.analyst.user_permissions.set(Permission.objects.filter(codename="view_accessrecord"))
+    client = enter(cast.analyst)
+    for reason in texts:
+        look = AccessRecord.objects.create(
+            at=AS_OF, kind="reveal", via="admin", user=cast.support_agent, actor="support_agent",
+            subject_kind="customer", subject_key="C0", rows=1, details={"asked": [reason]},
+        )  # fmt: skip
+        page = client.get(reverse("admin:segmentation_accessrecord_change", args=[look.pk]))
+        assert "and so on" not in page.content.decode(), reason
+
+
 def test_the_page_of_verifications(cast: Cast, shop: Shop, enter: Enter) -> None:
     address = reverse("audit_verification")
     for equal, words in ((True, "the same result"), (False, "another result")):
