@@ -19,14 +19,13 @@ from rest_framework_api_key.models import APIKey
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from segmentation.domain.errors import TierwiseError
-from segmentation.models import SCOPES, ApiKey, ApiKeyUse, Installation, MirrorManifest
-from segmentation.permissions import may_see_hidden, row_scope
-from segmentation.services.api_keys import create_api_key, revoke_api_key
+from segmentation.models import ApiKey, ApiKeyUse, Installation, MirrorManifest
+from segmentation.permissions import row_scope
+from segmentation.services.api_keys import create_api_key, grantable_scopes, revoke_api_key
 
 from . import shown
 from .base import NUL, KeysetAdmin, ReadOnlyAdmin, TierwiseAdmin
 
-HIDDEN_SCOPE = "segments:read_hidden"
 SCOPE_WORDS = {
     "facts:write": _("send facts"),
     "customers:read": _("read customers"),
@@ -41,9 +40,9 @@ SCOPE_WORDS = {
 
 
 class ApiKeyForm(forms.Form):
-    """The name, scopes and row scope of a new key. Nobody makes a key that sees more than they do:
-    the scope for hidden segments is offered to those who see them, and who is confined to some
-    stores confines the key to some of these."""
+    """The name, scopes and row scope of a new key. Nobody makes a key that may more than they do:
+    a scope is offered to those who have its right, and who is confined to some stores confines
+    the key to some of these."""
 
     name = forms.CharField(label=_("name"), max_length=50, widget=UnfoldAdminTextInputWidget)
     scopes = forms.MultipleChoiceField(
@@ -64,10 +63,9 @@ class ApiKeyForm(forms.Form):
     def __init__(self, *args: Any, user: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._own_stores = row_scope(user)
-        offered = [scope for scope in SCOPES if scope != HIDDEN_SCOPE or may_see_hidden(user)]
         scopes = self.fields["scopes"]
         scopes.choices = [  # type: ignore[attr-defined]
-            (scope, f"{scope} – {SCOPE_WORDS[scope]}") for scope in offered
+            (scope, f"{scope} – {SCOPE_WORDS[scope]}") for scope in grantable_scopes(user)
         ]
 
     def clean_stores(self) -> list[str] | None:

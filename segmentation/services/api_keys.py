@@ -13,8 +13,23 @@ from django.utils.translation import gettext as _
 from segmentation.domain.errors import NotFoundError, Problem, TierwiseError
 from segmentation.models import ApiKey
 from segmentation.models.access import SCOPES
+from segmentation.permissions import REQUEST_RUN, VIEW_HIDDEN, Viewer
 
 _LONGEST_NAME = 50
+# What somebody may do who gives a scope to a key: a key does no more than whoever made it.
+_RIGHTS = {
+    "facts:write": "segmentation.import_facts",
+    "customers:read": "segmentation.view_customer",
+    "customers:write": "segmentation.add_privacyrequest",
+    "members:read": "membership.view_membership",
+    # What checkouts bring from outside, as facts are.
+    "redemptions:write": "segmentation.import_facts",
+    # Members and sizes as runs found them; a definition's rule is in no answer.
+    "segments:read": "segmentation.view_segmentresult",
+    "segments:read_hidden": VIEW_HIDDEN,
+    "runs:read": "segmentation.view_run",
+    "runs:write": REQUEST_RUN,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +51,11 @@ class KeyRecord:
     created: datetime
     revoked: bool
     home_stores: tuple[str, ...] | None  # the row scope; None: customers of all stores
+
+
+def grantable_scopes(user: Viewer) -> tuple[str, ...]:
+    """The scopes that this person may give to a key: those whose right they have."""
+    return tuple(scope for scope in SCOPES if user.has_perm(_RIGHTS[scope]))
 
 
 def create_api_key(

@@ -10,7 +10,7 @@ from django.test import Client
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from config.second_factor import has_device
-from segmentation.models import ApiKey, StaffScope
+from segmentation.models import SCOPES, ApiKey, StaffScope
 from tests.fixtures.cast import Cast
 
 Enter = Callable[..., Client]
@@ -118,6 +118,30 @@ def test_who_has_a_row_scope_gives_none_away(cast: Cast, enter: Enter) -> None:
     )
     client.post("/admin/segmentation/apikey/add/", {**key, "stores": own[0]})
     assert ApiKey.objects.get().home_stores == own[:1]
+
+
+def test_a_key_gets_no_scope_whose_right_its_maker_lacks(cast: Cast, enter: Enter) -> None:
+    """The role Integration makes what integrations need; privacy wishes and what is hidden take
+    a right that it has not."""
+    address = "/admin/segmentation/apikey/add/"
+
+    def offered(client: Client) -> set[str]:
+        choices = client.get(address).context["form"].fields["scopes"].choices
+        return {scope for scope, _words in choices}
+
+    client = enter(cast.integration)
+    beyond = {"customers:write", "segments:read_hidden"}
+    assert offered(client) == set(SCOPES) - beyond
+    refused = client.post(address, {"name": "crm", "scopes": ["customers:write"]})
+    assert "scopes" in refused.context["form"].errors
+    assert not ApiKey.objects.exists()
+    cast.integration.groups.add(Group.objects.get(name="Operations manager"))
+    assert offered(enter(User.objects.get(pk=cast.integration.pk))) == set(SCOPES)
+    assert offered(enter(User.objects.create_superuser("boss"))) == set(SCOPES)
+    keeper = User.objects.create_user("keeper", is_staff=True)
+    names = ["view_apikey", "add_apikey", "view_run"]
+    keeper.user_permissions.set(Permission.objects.filter(codename__in=names))
+    assert offered(enter(keeper)) == {"runs:read"}
 
 
 def test_who_only_sees_schedules_neither_stops_nor_runs_them(cast: Cast, enter: Enter) -> None:
