@@ -6,21 +6,27 @@ import hashlib
 import json
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 from django.apps import apps
+from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from segmentation.domain.errors import TierwiseError
+
+from .wording import listed, named
 
 OVERTAKEN = "overtaken"
 _LOOKED_BACK = 50  # events; older changes are told without a name
 
 
 def state_of(row: Model, fields: Sequence[str]) -> str:
-    """Names what these fields say now; a form carries it from its opening to its saving."""
-    said = [str(_value(row, name)) for name in fields]
+    """Names what these fields say now; a form carries it from its opening to its saving.
+
+    By their columns: an event may name an account that is gone.
+    """
+    columns = [row._meta.get_field(name).attname for name in fields]  # type: ignore[union-attr]
+    said = [str(getattr(row, column)) for column in columns]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
 
@@ -31,8 +37,8 @@ def refuse_overtaken(row: Model, *, seen: str | None, fields: Sequence[str]) -> 
     """
     if seen is None or seen == state_of(row, fields):
         return
-    now = "; ".join(
-        f"{row._meta.get_field(name).verbose_name}: {_value(row, name) or '–'}"  # type: ignore[union-attr]
+    now = listed(
+        named(row._meta.get_field(name).verbose_name, _words(row, name))  # type: ignore[union-attr]
         for name in fields
     )
     message = _(
@@ -43,8 +49,11 @@ def refuse_overtaken(row: Model, *, seen: str | None, fields: Sequence[str]) -> 
     raise TierwiseError(message % words, code=OVERTAKEN)
 
 
-def _value(row: Any, name: str) -> Any:
-    return getattr(row, name)
+def _words(row: Model, name: str) -> str:
+    try:
+        return str(getattr(row, name) or "–")
+    except ObjectDoesNotExist:  # the account went while the form was being saved
+        return "–"
 
 
 def _who_changed(row: Model, fields: Sequence[str]) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 
+import pghistory
 import pytest
 from django.apps import apps
+from django.contrib.auth.models import User
 
 from segmentation.domain.errors import TierwiseError
 from segmentation.models import Card, CustomerList, DefinitionVersion, LastUse
@@ -14,6 +16,7 @@ from segmentation.services.cards import (
     claim,
     file_definition,
     filing,
+    filing_state,
     filings,
     folders,
     note_use,
@@ -87,6 +90,23 @@ def test_moving_is_in_the_history_and_changes_nothing_else(cast: Cast) -> None:
 def test_the_first_author_answers_until_somebody_else_does(cast: Cast) -> None:
     assert claim("segment", "spenders", owner=cast.analyst).owner == cast.analyst
     assert claim("segment", "spenders", owner=cast.operations_manager).owner == cast.analyst
+
+
+def test_a_form_behind_an_account_that_is_gone_is_refused(cast: Cast) -> None:
+    """The history still names the account that owned it; that it went is the change."""
+    former = User.objects.create_user("former")
+    file_definition("segment", "spenders", folder="Old", owner=former, actor="zoe", reason="Tidy")
+    seen = filing_state("segment", "spenders")
+    with pghistory.context(actor="boss"):
+        former.delete()
+    with pytest.raises(TierwiseError) as refused:
+        file_definition(
+            "segment", "spenders", folder="Mine", owner=None, actor="me", reason="", seen=seen
+        )
+    assert refused.value.code == "overtaken"
+    assert refused.value.message.startswith("boss changed this since you opened it")
+    assert "It is now: folder: Old, owner: –." in refused.value.message
+    assert Card.objects.get(key="spenders").folder == "Old"
 
 
 def test_a_star_is_ones_own(cast: Cast) -> None:
