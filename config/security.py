@@ -5,7 +5,9 @@ table can hold is refused as bad input, whichever page it was sent to.
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.db import DataError
@@ -27,6 +29,10 @@ POLICY = {
     }
 }
 _log = logging.getLogger(__name__)
+_OWN = str(Path(__file__).parents[1])
+# SQLSTATEs of an input that no column takes: a character, a text of a number or another type, a
+# character without a place in the encoding, a number and a time out of range.
+_UNSTORABLE = frozenset({"22021", "22P02", "22P05", "22003", "22008"})
 # Alpine.js in the theme evaluates the expressions in its templates and sets style attributes.
 ADMIN_ADDITIONS = {"script-src": [UNSAFE_EVAL], "style-src": [UNSAFE_INLINE]}
 # The API browser sets style attributes; it evaluates nothing.
@@ -51,7 +57,8 @@ class AdminContentPolicy:
 class UnstorableInput:
     """400 for a text or number in an address or a form that PostgreSQL refuses to take: a zero
     byte, half a character, more digits than a column has. Pages check what they can explain; this
-    is the net below them. It is logged: a fault of ours may hide behind it."""
+    is the net below them. It is logged with where it came from: a fault of ours may hide behind
+    it. What a database refuses for another reason stays a fault."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -60,8 +67,35 @@ class UnstorableInput:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        if not isinstance(error, DataError | UnicodeEncodeError):
+        state = getattr(error.__cause__, "sqlstate", None)
+        if not (isinstance(error, UnicodeEncodeError) or _is_unstorable(error, state=state)):
             return None
         # Not its text: that repeats what was sent.
-        _log.warning("refused what no table can hold: %s %s", request.method, request.path)
+        _log.warning(
+            "refused what no table can hold: %s %s: %s %s at %s",
+            request.method,
+            request.path,
+            type(error).__name__,
+            state or "-",
+            _raised_at(error),
+        )
         return render(request, "400.html", status=400)
+
+
+def _is_unstorable(error: Exception, *, state: str | None) -> bool:
+    if not isinstance(error, DataError):
+        return False
+    # The driver refuses a zero byte itself, without a state.
+    return state in _UNSTORABLE or (state is None and "NUL" in str(error))
+
+
+def _raised_at(error: Exception) -> str:
+    """File and line of the last frame of ours, where there is one."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [
+        frame
+        for frame in frames
+        if frame.filename.startswith(_OWN) and "site-packages" not in frame.filename
+    ]
+    last = (ours or frames)[-1:]
+    return f"{last[0].filename}:{last[0].lineno}" if last else "-"

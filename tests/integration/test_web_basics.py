@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from django.test import Client
+from django.db import DatabaseError, connection, transaction
+from django.http import HttpResponse
+from django.test import Client, RequestFactory
 
 from config.clock import real_now
+from config.security import UnstorableInput
 from segmentation.models import Installation
 
 
@@ -47,3 +50,37 @@ def test_only_the_admin_may_evaluate(client: Client, path: str, may_evaluate: bo
 def test_front_page_leads_to_the_admin(client: Client) -> None:
     found = client.get("/")
     assert (found.status_code, found["Location"]) == (302, "/admin/")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("statement", "sent", "status"),
+    [
+        ("SELECT %s::int", "secret-words", 400),
+        ("SELECT %s::int", "9" * 30, 400),
+        ("SELECT %s::jsonb", '"\\u0000"', 400),
+        ("SELECT %s::date", "2026-13-45", 400),
+        ("SELECT %s::text", "a\0b", 400),
+        ("SELECT %s::text", "a\ud800", 400),
+        ("SELECT 1 / %s::int", "0", None),
+        ("SELECT %s::text FROM nowhere", "x", None),
+        ("SELECT width_bucket(1, 2, 3, %s::int)", "0", None),
+    ],
+)
+def test_only_what_no_column_takes_is_the_senders_fault(
+    statement: str, sent: str, status: int | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says where it was, and nothing of what was sent."""
+    request = RequestFactory().get("/admin/somewhere/")
+    refusal = UnstorableInput(lambda _request: HttpResponse())
+    with pytest.raises((DatabaseError, UnicodeEncodeError)) as raised, transaction.atomic():
+        connection.cursor().execute(statement, [sent])
+    answer = refusal.process_exception(request, raised.value)
+    assert (answer.status_code if answer is not None else None) == status
+    if status is None:
+        assert caplog.text == ""
+    else:
+        assert "GET /admin/somewhere/" in caplog.text
+        assert f"{type(raised.value).__name__} " in caplog.text
+        assert "test_web_basics.py:" in caplog.text
+        assert sent not in caplog.text
