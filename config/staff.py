@@ -24,6 +24,7 @@ from segmentation.admin import shown
 from segmentation.admin.base import ListTitle
 from segmentation.admin.history import HistoryPages
 from segmentation.admin.right_words import permission_words, role_words
+from segmentation.domain.row_numbers import row_number
 from segmentation.models import StaffScope
 from segmentation.permissions import row_scope
 from segmentation.services.wording import listed
@@ -80,8 +81,8 @@ class RoleFilter(admin.SimpleListFilter):
         return [(str(group.pk), role_words(group)) for group in Group.objects.order_by("name")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        value = self.value() or ""
-        return queryset.filter(groups=value) if value.isdecimal() else queryset
+        role = row_number(self.value() or "")
+        return queryset if role is None else queryset.filter(groups=role)
 
 
 class _Framed(ListTitle, HistoryPages):

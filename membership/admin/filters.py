@@ -15,8 +15,8 @@ from django.utils.translation import gettext_lazy as _
 
 from membership.models import Program, Transition
 from segmentation.admin import shown
-from segmentation.admin.looking import row_number
 from segmentation.admin.timed import DayRangeFilter
+from segmentation.domain.row_numbers import row_number
 from segmentation.services.wording import named
 
 from .wording import tier_names

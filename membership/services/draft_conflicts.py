@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from membership.domain.field_changes import FieldChange, field_changes
 from segmentation.domain.dependencies import Ref
 from segmentation.domain.errors import TierwiseError
+from segmentation.domain.row_numbers import row_number
 from segmentation.models import Draft
 from segmentation.permissions import Viewer, visible_drafts, visible_versions
 
@@ -77,8 +78,8 @@ def _ended(ref: Ref, *, stamp: str, viewer: Viewer) -> DraftConflict:
 
 def _base_of(stamp: str) -> int:
     """The published version that the state a stamp names was started from."""
-    if stamp.startswith("v") and stamp[1:].isdecimal():
-        return int(stamp[1:])
+    if stamp.startswith("v"):
+        return row_number(stamp[1:]) or 0
     identity, _revision = saved_state(stamp)
     events = apps.get_model("segmentation", "DraftEvent")._default_manager
     rows = events.filter(pgh_obj_id=identity).values_list("base_version", flat=True)

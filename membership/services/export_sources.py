@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from membership.models import Membership, Program, Tier, Transition
 from segmentation.domain.errors import NotFoundError
+from segmentation.domain.row_numbers import row_number
 from segmentation.models import Customer
 from segmentation.permissions import of_visible_customers
 from segmentation.queries import newest_published_run
@@ -39,7 +40,10 @@ def _customer_search(rows: QuerySet[Any], term: str) -> QuerySet[Any]:
 
 def _of_program(rows: QuerySet[Any], key: str) -> QuerySet[Any]:
     """By the row's number, as lists filter, or by the program's key, as pages link."""
-    return rows.filter(program_id=key) if key.isdecimal() else rows.filter(program__key=key)
+    if not key.isdecimal():
+        return rows.filter(program__key=key)
+    number = row_number(key)
+    return rows.none() if number is None else rows.filter(program_id=number)
 
 
 def _tier_label(column: str) -> Subquery:
@@ -170,7 +174,8 @@ class Transitions(ListSource):
 
 def _require_program(source: ListSource, scope: ExportScope) -> None:
     for program in source.query(scope).get("program", ()):
-        if program and not program.isdecimal() and not Program.objects.filter(key=program).exists():
+        is_number = row_number(program) is not None
+        if program and not is_number and not Program.objects.filter(key=program).exists():
             raise NotFoundError(_("There is no such program."))
 
 

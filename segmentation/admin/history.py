@@ -26,6 +26,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from pghistory.models import Context
 
+from segmentation.domain.row_numbers import row_number
 from segmentation.permissions import hidden_words
 from segmentation.queries.changes import changes, events_of, identity_field, readable_events
 
@@ -34,7 +35,6 @@ from .acts import record_hidden_looks, shown_acts
 from .asking import AFTER, position, read_position
 from .changes import ShownField, shown_changes
 from .log_lines import told
-from .looking import row_number
 
 _PAGE = 30
 _CLICKED = _("Clicked")

@@ -23,6 +23,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from config import clock
+from segmentation.domain.row_numbers import row_number
 from segmentation.models import Job
 from segmentation.permissions import VIEW_ALL_JOBS, visible_jobs
 from segmentation.services.job_kinds import job_kinds
@@ -150,8 +151,8 @@ class JobAdmin(ExportViews, KeysetAdmin):
         return FileResponse(file, as_attachment=True, filename=job.result_file)
 
     def _job(self, request: HttpRequest, object_id: str) -> Job:
-        found = visible_jobs(request.user).filter(pk=object_id) if object_id.isdecimal() else None
-        job = found.first() if found is not None else None
+        number = row_number(object_id)
+        job = None if number is None else visible_jobs(request.user).filter(pk=number).first()
         if job is None:
             raise Http404
         if not self.has_view_permission(request, job):

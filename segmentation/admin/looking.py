@@ -10,8 +10,6 @@ from django.http import HttpRequest
 from segmentation.models import AccessRecord
 from segmentation.services.access_log import Looker
 
-_LONGEST_NUMBER = 19  # digits; fewer fit PostgreSQL's bigint
-
 
 def looker(request: HttpRequest) -> Looker:
     """The logged-in person of this request and the address they came from."""
@@ -22,11 +20,6 @@ def looker(request: HttpRequest) -> Looker:
         user=user,
         address=request.META.get("REMOTE_ADDR") or None,
     )
-
-
-def row_number(text: str) -> int | None:
-    """The number of a row that an address names; None for what can be none."""
-    return int(text) if text.isdecimal() and len(text) < _LONGEST_NUMBER else None
 
 
 def typed(text: str | None) -> str:

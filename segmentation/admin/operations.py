@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from pghistory.models import Context
 from unfold.widgets import UnfoldAdminSelectWidget
 
+from segmentation.domain.row_numbers import row_number
 from segmentation.queries.changes import (
     MOST_COUNTED,
     ActsAsked,
@@ -46,7 +47,6 @@ from .asking import (
 )
 from .base import ReadOnlyAdmin
 from .changes import ShownChange, act_badge, kind_words, shown_changes
-from .looking import row_number
 
 TABS = "operations"
 _PER_TABLE = 50

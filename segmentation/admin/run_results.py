@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from segmentation.domain.row_numbers import row_number
 from segmentation.models import RunCount, SegmentResult
 from segmentation.permissions import row_scope, visible_results, visible_segments
 
@@ -28,10 +29,10 @@ class VisibleSegmentFilter(admin.SimpleListFilter):
         return [(str(row.pk), shown.label(row)) for row in segments]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        value = self.value()
-        if not value or not value.isdecimal():
+        segment = row_number(self.value() or "")
+        if segment is None:
             return queryset
-        return queryset.filter(segment_id__in=visible_segments(request.user).filter(pk=value))
+        return queryset.filter(segment_id__in=visible_segments(request.user).filter(pk=segment))
 
 
 @admin.register(SegmentResult)

@@ -19,6 +19,7 @@ from pyroaring import BitMap
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidget
 
 from segmentation.domain.errors import TierwiseError
+from segmentation.domain.row_numbers import row_number
 from segmentation.models import Customer, ManualMember, Segment
 from segmentation.permissions import (
     of_visible_customers,
@@ -34,7 +35,6 @@ from .base import EMPTY
 from .definition_pages import DefinitionPageAdmin, current_run
 from .exports import export_url
 from .facts import customer_link
-from .looking import row_number
 from .member_tables import PAGE, VIEW_CUSTOMER, members_context
 from .portrait_links import portrait_url, save_list_url
 

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from segmentation.domain.definitions import Catalog, FactMetric, Label
 from segmentation.domain.errors import NotFoundError
+from segmentation.domain.row_numbers import row_number
 from segmentation.domain.windows import resolve
 from segmentation.models import Customer, Run
 from segmentation.permissions import visible_customers
@@ -74,7 +75,8 @@ def answering_run(parameters: Mapping[str, Any]) -> Run:
         run = newest_published_run()
     else:
         ready = Run.objects.filter(status__in=(Run.Status.PUBLISHED, Run.Status.HISTORICAL))
-        run = ready.filter(pk=asked).first() if str(asked).isdecimal() else None
+        number = row_number(str(asked))
+        run = None if number is None else ready.filter(pk=number).first()
     if run is None:
         raise NotFoundError(_("No run has published this yet."))
     return run

@@ -45,6 +45,8 @@ def test_a_nul_in_a_question_is_refused(cast: Cast, shop: Shop, enter: Enter, pa
         f"segmentation/segment/{{segment}}/history/?after=5_1.{LONG}",
         f"membership/membership/?program={LONG}",
         f"membership/transition/?program={LONG}",
+        f"auth/user/?role={LONG}",
+        f"segmentation/segmentresult/?segment={LONG}",
     ],
 )
 def test_a_position_too_long_to_be_one_shows_a_page(
@@ -53,6 +55,30 @@ def test_a_position_too_long_to_be_one_shows_a_page(
     address = path.replace("{segment}", str(shop.segment.pk))
     client = enter(User.objects.create_superuser("boss"))
     assert client.get(f"/admin/{address}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"segmentation/job/export/memberships/?program={LONG}",
+        f"segmentation/job/export/transitions/?program={LONG}",
+        f"segmentation/job/export/segment/?key={{segment}}&run={LONG}",
+        f"segmentation/job/export/portrait/?subject=segment:{{segment}}&run={LONG}",
+        f"segmentation/job/{LONG}/change/",
+        f"segmentation/job/{LONG}/progress/",
+        f"segmentation/job/{LONG}/file/",
+        f"portrait/?subject=segment:{{segment}}&run={LONG}",
+    ],
+)
+def test_a_number_too_long_to_be_one_names_nothing(
+    cast: Cast, shop: Shop, enter: Enter, path: str
+) -> None:
+    address = path.replace("{segment}", shop.segment.key)
+    client = enter(User.objects.create_superuser("boss"))
+    assert client.get(f"/admin/{address}").status_code < 500
+    form = {"file_format": "csv", "key": "one"}
+    assert client.post(f"/admin/{address}", form).status_code < 500
+    assert not Job.objects.filter(kind="export").exclude(parameters={}).exists()
 
 
 @pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01"])
@@ -93,7 +119,7 @@ def test_a_nul_in_a_form_changes_nothing(cast: Cast, shop: Shop, enter: Enter) -
     assert not AccessRecord.objects.filter(kind=AccessRecord.Kind.REVEAL).exists()
 
 
-@pytest.mark.parametrize("stamp", ["².1", "1.²", f"{LONG}.1", f"1.{LONG}", "1.", "x"])
+@pytest.mark.parametrize("stamp", ["².1", "1.²", f"{LONG}.1", f"1.{LONG}", "1.", "x", f"v{LONG}"])
 def test_a_stamp_that_is_none_is_a_conflict(
     cast: Cast, shop: Shop, enter: Enter, stamp: str
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from segmentation.domain.row_numbers import row_number
+
 from .acts import changed, place_of
 from .fields import grammar_of
 
@@ -54,21 +56,23 @@ def _root(kind: str, document: Document, root: str) -> tuple[Any, Callable[[Any]
         return aggregate.get("where"), put_where
     position = root.removeprefix("rule_")
     rules = document.get("rules")
-    if kind == "tag" and isinstance(rules, list) and position.isdigit():
-        at = int(position)
-        if at < len(rules) and isinstance(rules[at], Mapping):
+    at = row_number(position)
+    if kind != "tag" or not isinstance(rules, list) or at is None or at >= len(rules):
+        return None
+    rule = rules[at]
+    if not isinstance(rule, Mapping):
+        return None
 
-            def put_rule(tree: Any) -> None:
-                fresh = [*rules]
-                fresh[at] = {**rules[at], "rule": tree or {"all": []}}
-                document["rules"] = fresh
+    def put_rule(tree: Any) -> None:
+        fresh = [*rules]
+        fresh[at] = {**rule, "rule": tree or {"all": []}}
+        document["rules"] = fresh
 
-            return rules[at].get("rule"), put_rule
-    return None
+    return rule.get("rule"), put_rule
 
 
 def _on_rows(kind: str, document: Document, verb: str, name: str) -> Document:
-    at = int(name) if name.isdigit() else 0
+    at = row_number(name) or 0
     if kind == "tag":
         blank = {"value": "", "rule": {"all": [{"metric": "", "cmp": "gte", "value": ""}]}}
         return {**document, "rules": _rows(document.get("rules"), verb, at, blank)}
