@@ -27,6 +27,7 @@ from segmentation.engine.results import run_folder
 from segmentation.engine.snapshots import CustomerSnapshot, read_customer
 from segmentation.models import Customer, DefinitionSet, Run
 from segmentation.services.percentiles import Percentile, percentiles
+from segmentation.services.run_catalogs import set_digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ def portrait(
     """
     if run.definition_set_id is None or not (run_folder(run.pk) / "snapshot.parquet").is_file():
         return None
-    catalog, programs = _definitions(run.definition_set_id)
+    catalog, programs = _definitions(set_digest(run))
     found = read_customer(run, customer.external_id, catalog)
     if found is None:
         return None
@@ -216,7 +217,7 @@ def _ahead(
 
 
 @lru_cache(maxsize=4)
-def _definitions(definition_set: int) -> tuple[Catalog, dict[str, Program]]:
+def _definitions(digest: str) -> tuple[Catalog, dict[str, Program]]:
     # A set never changes, so reading its rules again for each page would be waste.
-    catalog, programs = load_definition_set(DefinitionSet.objects.get(pk=definition_set))
+    catalog, programs = load_definition_set(DefinitionSet.objects.get(digest=digest))
     return catalog, {program.key: program for program in programs}

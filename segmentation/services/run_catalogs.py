@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import lru_cache
 
 from django.conf import settings
@@ -16,9 +17,15 @@ from segmentation.models import DefinitionSet, Run
 
 def run_catalog(run: Run) -> Catalog:
     """The run's tag groups, metrics, layerings and segments. Raises NotFoundError without any."""
+    return _catalog(set_digest(run))
+
+
+def set_digest(run: Run) -> str:
+    """The digest of the definitions a run was computed with, which names their content. Raises
+    NotFoundError without any."""
     if run.definition_set_id is None:
         raise NotFoundError(f"Run {run.pk} has no definitions.")
-    return catalog_of_set(run.definition_set_id)
+    return _digest(run.definition_set_id, run.requested_at)
 
 
 def warm_columns(run: Run) -> None:
@@ -27,8 +34,15 @@ def warm_columns(run: Run) -> None:
     open_columns(run, run_catalog(run), currency=settings.BASE_CURRENCY)
 
 
+@lru_cache(maxsize=256)
+def _digest(definition_set: int, _requested_at: datetime) -> str:
+    # The moment tells a run from one of the same numbers before a restore.
+    rows = DefinitionSet.objects.filter(pk=definition_set)
+    return rows.values_list("digest", flat=True).get()
+
+
 @lru_cache(maxsize=16)
-def catalog_of_set(definition_set: int) -> Catalog:
-    """The catalog of an immutable definition set, read once per process."""
-    document = DefinitionSet.objects.values_list("document", flat=True).get(pk=definition_set)
+def _catalog(digest: str) -> Catalog:
+    # A set never changes, so reading its rules again for each page would be waste.
+    document = DefinitionSet.objects.values_list("document", flat=True).get(digest=digest)
     return build_catalog(read_stored({name: document[name] for name in SECTIONS}))

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -164,14 +165,15 @@ def test_something_is_killed_during_a_run(shop: Shop, tmp_path: Path, victim: st
     serving = shop.start("serve", stdout=subprocess.DEVNULL)
     try:
         until(lambda: shop.processes("worker", "runs"), "no worker came up")
-        asked = shop.tell("recompute", "--as-of", "2026-02-15")
-        until(lambda: _status(shop, asked["run"]) == "running", "nobody claimed the run")
-        if victim == "worker and web server":
-            killed(*shop.processes("worker", "runs"), *shop.processes("gunicorn"))
-        elif victim == "postgresql":
-            killed(shop.postmaster())
-        else:
-            killed(serving.pid)
+        with nothing_published(shop):
+            asked = shop.tell("recompute", "--as-of", "2026-02-15")
+            until(lambda: _status(shop, asked["run"]) == "running", "nobody claimed the run")
+            if victim == "worker and web server":
+                killed(*shop.processes("worker", "runs"), *shop.processes("gunicorn"))
+            elif victim == "postgresql":
+                killed(shop.postmaster())
+            else:
+                killed(serving.pid)
         until(lambda: _is_finished(shop, asked["run"]), "the run was never finished")
         after = shop.tell("recompute", "--as-of", "2026-02-15", "--wait")
         verified = shop.tell("verify_run", str(asked["run"]))
@@ -186,12 +188,25 @@ def test_something_is_killed_during_a_run(shop: Shop, tmp_path: Path, victim: st
     until(lambda: not shop.processes(""), "something was left running")
 
 
+def _connected(shop: Shop) -> psycopg.Connection[Any]:
+    socket = str(Cluster(shop.var_dir).socket)
+    return psycopg.connect(host=socket, user="tierwise", dbname="tierwise")
+
+
+@contextmanager
+def nothing_published(shop: Shop) -> Iterator[None]:
+    """Runs wait before they publish, so that one is seen under way: a run may be done before the
+    command that asked for it has ended."""
+    connection = _connected(shop)
+    connection.execute("LOCK TABLE membership_membership IN SHARE MODE")
+    yield
+    connection.close()
+
+
 def _status(shop: Shop, run: int) -> str:
-    """Asked over the socket, because a command is slower than a run."""
+    """Asked over the socket, because a command is slow."""
     try:
-        with psycopg.connect(
-            host=str(Cluster(shop.var_dir).socket), user="tierwise", dbname="tierwise"
-        ) as connection:
+        with _connected(shop) as connection:
             row = connection.execute(
                 "SELECT status FROM segmentation_run WHERE id = %s", [run]
             ).fetchone()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.core.management import call_command
+from django.db import connection
 
 from membership.domain.progress import Gap
 from membership.models import Membership, Transition
@@ -29,6 +30,7 @@ from segmentation.models import (
     Segment,
     SegmentResult,
 )
+from segmentation.services.run_catalogs import run_catalog
 from tests.fixtures.world import CLUB, World, day
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -454,3 +456,18 @@ def test_columns_that_cannot_be_written_fail_no_run(
     assert run.status == Run.Status.PUBLISHED
     assert world.tiers() == {"anna": "silver"}
     assert "could not be written ahead" in caplog.text
+
+
+def test_definitions_are_remembered_by_their_content(world: World) -> None:
+    """After a restore the same numbers may be another run of another set."""
+    world.order("anna", "2026-01-10T09:00:00", "150.00")
+    run = world.run("2026-01-15")
+    assert set(run_catalog(run).metrics) == {"spend", "orders"}
+    stored = DefinitionSet.objects.get()
+    fewer = {name: [] for name in stored.document} | {"metrics": stored.document["metrics"][:1]}
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE segmentation_definitionset DISABLE TRIGGER USER")
+        DefinitionSet.objects.update(document=fewer, digest="another")
+        cursor.execute("ALTER TABLE segmentation_definitionset ENABLE TRIGGER USER")
+    run.requested_at += timedelta(seconds=1)
+    assert len(run_catalog(run).metrics) == 1
