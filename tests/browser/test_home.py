@@ -6,6 +6,7 @@ from dataclasses import fields
 
 import pytest
 from django.urls import reverse
+from playwright.sync_api import expect
 
 from tests.fixtures.cast import Cast, make_cast
 from tests.fixtures.sample import make_shop
@@ -50,6 +51,8 @@ def test_enter_opens_what_ctrl_k_found_first(visit: Visit) -> None:
     visit.log_in(cast.operations_manager.username)
     visit.open(reverse("admin:index"))  # its scripts listen
     visit.page.keyboard.press("Control+k")
+    # The window opens within some milliseconds: no person types faster, this test would.
+    expect(visit.page.locator("input[name=s]:focus")).to_be_visible()
     visit.page.keyboard.type(shop.customers[0].external_id)
     visit.page.locator("#command-results-list li.active").wait_for()
     visit.page.keyboard.press("Enter")
