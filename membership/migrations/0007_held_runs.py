@@ -1,8 +1,45 @@
+"""Who decides about held runs, keeps the promotion calendar and may publish while it is frozen."""
+
 from __future__ import annotations
 
+from typing import Any
+
+from django.contrib.auth.management import create_permissions
 from django.db import migrations
+
+_SEEN = "view_promotionevent view_promotioneventevent"
+ROLES: dict[str, dict[str, str]] = {
+    "Operations manager": {
+        "segmentation": f"{_SEEN} add_promotionevent change_promotionevent"
+        " delete_promotionevent override_freeze release_run"
+    },
+    "Reviewer": {"segmentation": f"{_SEEN}"},
+    "Analyst": {"segmentation": f"{_SEEN}"},
+    "Auditor": {"segmentation": f"{_SEEN}"},
+}
+
+
+def add_rights(apps: Any, schema_editor: Any) -> None:
+    config = apps.get_app_config("segmentation")
+    config.models_module = True  # permissions are made after all migrations; we need it now
+    create_permissions(config, apps=apps, verbosity=0)
+    config.models_module = None
+    groups, permissions = apps.get_model("auth", "Group"), apps.get_model("auth", "Permission")
+    for name, rights in ROLES.items():
+        group = groups.objects.filter(name=name).first()
+        if group is None:  # renamed or removed by a person: theirs to give
+            continue
+        for label, codenames in rights.items():
+            wanted = codenames.split()
+            group.permissions.add(
+                *permissions.objects.filter(content_type__app_label=label, codename__in=wanted)
+            )
 
 
 class Migration(migrations.Migration):
-    dependencies = [("membership", "0006_cancel_all_jobs"), ("segmentation", "0014_held_runs")]
-    operations: list[object] = []
+    dependencies = [
+        ("membership", "0006_cancel_all_jobs"),
+        ("segmentation", "0014_held_runs"),
+    ]
+
+    operations = [migrations.RunPython(add_rights, migrations.RunPython.noop)]

@@ -1,5 +1,6 @@
 from .access import SCOPES, ApiKey, ApiKeyUse, RequestKey
 from .audit import AccessRecord, PrivacyRequest
+from .calendar import PromotionEvent
 from .definitions import (
     Definition,
     DefinitionSet,
@@ -71,6 +72,7 @@ __all__ = [
     "PersonRight",
     "PersonRole",
     "PrivacyRequest",
+    "PromotionEvent",
     "Referral",
     "Refund",
     "RequestKey",

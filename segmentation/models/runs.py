@@ -25,6 +25,11 @@ class Run(models.Model):
         FAILED = "failed", _("Failed")
         DRY_RUN = "dry_run", _("Dry run")
 
+    class Decision(models.TextChoices):
+        RELEASED = "released", _("Released")
+        REJECTED = "rejected", _("Rejected")
+        OVERTAKEN = "overtaken", _("Overtaken")
+
     as_of = models.DateTimeField(_("as of"))
     status = models.CharField(
         _("status"), max_length=10, choices=Status.choices, default=Status.QUEUED
@@ -69,6 +74,15 @@ class Run(models.Model):
     )  # back-off after a failed attempt
     started_at = models.DateTimeField(_("started at"), null=True, blank=True)
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+    # What the breaker found (segmentation/domain/breaker.py, Finding), kept after the decision.
+    held_reasons = models.JSONField(_("held because"), default=list, blank=True)
+    # What became of a held run; overtaken: a later run was published or held before anybody decided.
+    decision = models.CharField(
+        _("decision"), max_length=10, choices=Decision.choices, blank=True, default=""
+    )
+    decided_by = models.CharField(_("decided by"), max_length=150, blank=True, default="")
+    decided_at = models.DateTimeField(_("decided at"), null=True, blank=True)
+    decision_reason = models.TextField(_("reason of the decision"), blank=True, default="")
 
     class Meta:
         verbose_name = _("run")
@@ -76,6 +90,7 @@ class Run(models.Model):
         permissions = [
             ("request_run", _("Can start a run")),
             ("verify_run", _("Can verify a run")),
+            ("release_run", _("Can release or reject a held run")),
         ]
         indexes = [models.Index(name="run_status_as_of", fields=["status", "-as_of", "-id"])]
         constraints = [
