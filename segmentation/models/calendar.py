@@ -10,7 +10,6 @@ from django.utils.translation import gettext_lazy as _
 
 from .definitions import track
 
-
 # A text as a range of one number, so that GiST compares it without a database extension.
 _SAME_KIND = Func(
     F("kind"),
