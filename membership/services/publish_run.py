@@ -25,6 +25,8 @@ from segmentation.engine.bitmaps import change
 from segmentation.engine.results import Sizes
 from segmentation.models import Run, RunCount, Segment, SegmentResult
 from segmentation.services.definitions import lock_definitions
+from segmentation.services.run_errors import CANCELLED, LEASE_LOST
+from segmentation.services.run_holds import stopped
 
 _EPOCH = "TIMESTAMPTZ '1970-01-01 00:00:00+00'"
 _STAGING = {pa.int64(): "bigint", pa.string(): 'text COLLATE "C"'}
@@ -48,16 +50,16 @@ def publish(
     *,
     status: str,
     settle_files: Callable[[], None],
-    seconds: Callable[[], dict[str, float]],
+    measured: Callable[[], Mapping[str, Any]],
     now: datetime,
 ) -> None:
     """Store the results and set the run's status; with `published`, change memberships too.
 
     `settle_files` puts the run's files in their place; it is called while this process surely
     holds the run, so that a worker that was only slow can't replace what another one published.
-    `seconds` is asked last, so that it counts these writes too. Raises `lease_lost` when this
-    process no longer holds the run, `definitions_changed` when a tier was removed meanwhile; then
-    nothing is written.
+    `measured` (columns that say what the run cost) is asked last, so that it counts these writes
+    too. Raises `lease_lost` when this process no longer holds the run, `cancelled` when somebody
+    stopped it, `definitions_changed` when a tier was removed meanwhile; then nothing is written.
     """
     with transaction.atomic():
         held = (
@@ -66,9 +68,9 @@ def publish(
             .first()
         )
         if held is None:
-            raise TierwiseError(
-                f"Run {run.pk} was taken over by another worker.", code="lease_lost"
-            )
+            raise stopped(run, LEASE_LOST)
+        if held.cancelled_at is not None:
+            raise stopped(run, CANCELLED)
         if status == Run.Status.PUBLISHED:
             _refuse_removed_tiers(result.changes)
         _store_segments(run, result.bitmaps)
@@ -77,10 +79,9 @@ def publish(
             with pghistory.context(actor=run.requested_by, run=run.pk):
                 _apply_changes(run, result.changes)
         settle_files()
-        for name, value in result.fields.items():
+        for name, value in {**result.fields, **measured()}.items():
             Run._meta.get_field(name)  # a misspelt column must not vanish
             setattr(held, name, value)
-        held.seconds = seconds()
         held.status = status
         held.stage = ""
         held.lease_owner = ""

@@ -15,6 +15,7 @@ import duckdb
 import pyarrow.parquet as pq
 from celery import current_app
 from django.db import transaction
+from django.db.models import Max
 from kombu.exceptions import KombuError
 
 from membership.queries import load_definition_set
@@ -39,10 +40,11 @@ from segmentation.engine.results import (
     write_table,
 )
 from segmentation.engine.stopwatch import Stopwatch
-from segmentation.models import Run
+from segmentation.models import MirrorManifest, Run
 from segmentation.services import runs
 from segmentation.services.overrides import load_overrides
 from segmentation.services.run_catalogs import warm_columns
+from segmentation.services.run_holds import RunHold, held
 
 Clock = Callable[[], datetime]
 ANSWERING = (Run.Status.PUBLISHED, Run.Status.HISTORICAL)
@@ -50,14 +52,24 @@ _WAIT_FOR_WORKER = 3.0
 _POLL = 0.1
 
 
-def request_run(*, as_of: datetime, actor: str, now: datetime, is_dry_run: bool = False) -> Run:
-    """Queue a run and wake a worker. `now` is the real clock's.
+def request_run(
+    *,
+    as_of: datetime,
+    actor: str,
+    now: datetime,
+    is_dry_run: bool = False,
+    is_scheduled: bool = False,
+) -> Run:
+    """Queue a run, or answer with the same one that waits, and wake a worker. `now` is the real
+    clock's.
 
     The wake-up may get lost: the next tick, or a waiting command, finds the run all the same.
     Raises like `refuse_other_engines`, and queues nothing then.
     """
     refuse_other_engines()
-    run = runs.request_run(as_of=as_of, actor=actor, now=now, is_dry_run=is_dry_run)
+    run = runs.request_run(
+        as_of=as_of, actor=actor, now=now, is_dry_run=is_dry_run, is_scheduled=is_scheduled
+    )
     transaction.on_commit(_wake_worker)
     return run
 
@@ -78,12 +90,16 @@ def execute_next_run(*, clock: Clock, up_to: int | None = None) -> Run | None:
     run = runs.claim_next_run(now=clock(), up_to=up_to)
     if run is None:
         return None
-    with runs.kept_alive(run, clock=clock):
+    with held(run, clock=clock) as hold:
         try:
-            _execute(run, clock=clock)
+            _execute(run, hold, clock=clock)
         except Exception as error:
-            runs.logger.exception("run %s failed", run.pk)
-            runs.fail_run(run, error, now=clock())
+            reason = hold.explains(error)
+            if reason is error:
+                runs.logger.exception("run %s failed", run.pk)
+            else:
+                runs.logger.warning("run %s: %s", run.pk, reason)
+            runs.fail_run(run, reason, now=clock())
     run.refresh_from_db()
     _warm(run)
     return run
@@ -137,14 +153,15 @@ def newest_published(before: datetime | None = None, *, inclusive: bool = True) 
     return found.order_by("-as_of", "-pk").first()
 
 
-def _execute(run: Run, *, clock: Clock) -> None:
-    watch = Stopwatch()
-    runs.note_stage(run, "mirror")
+def _execute(run: Run, hold: RunHold, *, clock: Clock) -> None:
+    watch = Stopwatch(entered=hold.enter, measures_memory=True)
     with ExitStack() as stack:
         with watch.stage("mirror"):
             mirror.compact(now=clock())
             mirror.sweep()
+            before = MirrorManifest.objects.aggregate(newest=Max("generation"))["newest"] or 0
             manifest = stack.enter_context(mirror.pinned(now=clock()))
+            watch.count("mirror", _rows(manifest, after=before))
         with watch.stage("plan"):
             used = definition_set()
             current = newest_published()
@@ -170,14 +187,19 @@ def _execute(run: Run, *, clock: Clock) -> None:
         result = _compute(run, plan, basis, inputs, watch, scratch)
         result.fields["definition_set"] = used
         result.fields["base_run"] = run.base_run
-        runs.note_stage(run, "postgresql")
         with watch.stage("postgresql"):
+            watch.count("postgresql", _written(result))
             publish(
                 run,
                 result,
                 status=_status(run, is_historical=is_historical),
                 settle_files=lambda: settle(scratch, run.pk),
-                seconds=watch.rounded,
+                measured=lambda: {
+                    "seconds": watch.rounded(),
+                    "rows": watch.rows,
+                    "memory": watch.memory,
+                    "spilled": hold.spilled,
+                },
                 now=clock(),
             )
 
@@ -191,7 +213,6 @@ def _compute(
     scratch: Path,
 ) -> RunResult:
     """Everything before PostgreSQL: verdicts, tiers, files, bitmaps, the oracle's sample."""
-    runs.note_stage(run, "engine")
     with open_duckdb() as duck:
         cuts = compute(duck, plan, inputs, watch)
         with watch.stage("tiers"):
@@ -204,9 +225,14 @@ def _compute(
             found_sizes = sizes(duck, plan.catalog)
             customers = _count(duck)
             members = duck.sql("SELECT * FROM memberships").to_arrow_table()
-        runs.note_stage(run, "parity")
         with watch.stage("parity"):
             parity = check_parity(duck, plan, inputs, cuts, basis.programs, seed=run.pk)
+    watch.count("facts", _rows(inputs.manifest))
+    for stage in ("metrics", "rules", "snapshot"):
+        watch.count(stage, customers)
+    watch.count("tiers", changes.num_rows)
+    watch.count("bitmaps", sum(len(found) for found in bitmaps.values()))
+    watch.count("parity", parity.checked)
     if parity.mismatches:
         runs.logger.error(
             "run %s: engine and oracle disagree %s times", run.pk, len(parity.mismatches)
@@ -265,6 +291,20 @@ def _scratch_folder(run: Run) -> Path:
         shutil.rmtree(left_over, ignore_errors=True)
     folder.mkdir()
     return folder
+
+
+def _rows(manifest: MirrorManifest, *, after: int = -1) -> int:
+    """Rows of facts in the mirror's files, or in those written after a generation."""
+    return sum(
+        int(file["rows"])
+        for file in manifest.files
+        if file["role"] == "rows" and file["generation"] > after
+    )
+
+
+def _written(result: RunResult) -> int:
+    counts = (*result.sizes.tags.values(), *result.sizes.layers.values(), *result.tiers.values())
+    return len(result.bitmaps) + sum(map(len, counts)) + int(result.changes.num_rows)
 
 
 def _count(duck: duckdb.DuckDBPyConnection) -> int:

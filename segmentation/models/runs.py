@@ -63,9 +63,20 @@ class Run(models.Model):
     # Where the oracle disagreed: [{customer_id, subject, oracle, engine}].
     parity_mismatches = models.JSONField(_("oracle disagreements"), default=list)
     seconds = models.JSONField(_("seconds per stage"), default=dict)  # stage -> seconds, disjoint
+    rows = models.JSONField(_("rows per stage"), default=dict)  # stage -> rows it read or wrote
+    # stage -> the worker's largest resident memory in it, in bytes
+    memory = models.JSONField(_("memory per stage"), default=dict)
+    # Bytes that did not fit into memory and went to disk, looked at once a second.
+    spilled = models.BigIntegerField(_("spilled to disk"), null=True, blank=True)
     stage = models.CharField(_("stage"), max_length=32, blank=True)
     error = models.TextField(_("error"), blank=True)
+    # Stable, for what a page or a program says about it; "" for what nobody foresaw.
+    error_code = models.CharField(_("error code"), max_length=32, blank=True)
+    cancelled_by = models.CharField(_("cancelled by"), max_length=150, blank=True)
+    cancelled_at = models.DateTimeField(_("cancelled at"), null=True, blank=True)
     log = models.JSONField(_("log"), default=list)  # [{at, message}]
+    # Asked for by the schedule: tried again until the next one is due.
+    is_scheduled = models.BooleanField(_("scheduled"), default=False)
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     lease_owner = models.CharField(_("worker"), max_length=128, blank=True)
     lease_until = models.DateTimeField(_("lease ends at"), null=True, blank=True)
@@ -76,7 +87,7 @@ class Run(models.Model):
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
     # What the breaker found (segmentation/domain/breaker.py, Finding), kept after the decision.
     held_reasons = models.JSONField(_("held because"), default=list, blank=True)
-    # What became of a held run; overtaken: a later run was published or held before anybody decided.
+    # What became of a held run; overtaken: a later one was published or held before a decision.
     decision = models.CharField(
         _("decision"), max_length=10, choices=Decision.choices, blank=True, default=""
     )
@@ -91,6 +102,7 @@ class Run(models.Model):
             ("request_run", _("Can start a run")),
             ("verify_run", _("Can verify a run")),
             ("release_run", _("Can release or reject a held run")),
+            ("cancel_run", _("Can stop a run")),
         ]
         indexes = [models.Index(name="run_status_as_of", fields=["status", "-as_of", "-id"])]
         constraints = [
