@@ -7,6 +7,8 @@ from django.utils.translation import gettext_lazy as _
 
 from segmentation.models.definitions import Definition, history_names, track
 
+from .instant import InstantBatch
+
 
 @track
 class Program(Definition):
@@ -150,6 +152,16 @@ class Transition(models.Model):
     run = models.ForeignKey(
         "segmentation.Run", models.PROTECT, related_name="transitions", verbose_name=_("run")
     )
+    # Set when an order, not a run, brought it: `run` is then the published one it was based on.
+    instant_batch = models.ForeignKey(
+        InstantBatch,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="transitions",
+        db_index=False,  # the first column of a constraint
+        verbose_name=_("instant batch"),
+    )
     version = models.ForeignKey(
         ProgramVersion, models.PROTECT, related_name="+", verbose_name=_("version")
     )
@@ -169,7 +181,16 @@ class Transition(models.Model):
         verbose_name = _("transition")
         verbose_name_plural = _("transitions")
         constraints = [
-            models.UniqueConstraint(name="transition_key", fields=["run", "program", "customer"])
+            models.UniqueConstraint(
+                name="transition_key",
+                fields=["run", "program", "customer"],
+                condition=models.Q(instant_batch=None),
+            ),
+            models.UniqueConstraint(
+                name="transition_instant_key",
+                fields=["instant_batch", "program", "customer"],
+                condition=models.Q(instant_batch__isnull=False),
+            ),
         ]
         indexes = [
             models.Index(name="transition_customer", fields=["customer", "-id"]),

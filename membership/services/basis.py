@@ -15,6 +15,7 @@ from django.conf import settings
 from membership.domain.lifecycle import rank_in_version
 from membership.domain.programs import Program, ProgramVersion
 from membership.queries import load_definition_set, run_before
+from membership.services.instant_tiers import pinned_moved, with_moved
 from membership.services.tier_changes import MEMBERSHIPS, version_at
 from segmentation.domain.definitions import Catalog
 from segmentation.engine.compute import RunInputs
@@ -35,6 +36,7 @@ class RunBasis:
     held: pa.Table  # MEMBERSHIPS: where the run starts
     before: pa.Table  # MEMBERSHIPS: what `tier` leaves read
     overrides: pa.Table
+    moved: pa.Table  # MEMBERSHIPS: of `held`, what the instant path had changed
 
 
 def held_after(run: Run | None) -> pa.Table:
@@ -51,8 +53,10 @@ def run_basis(
     overrides: pa.Table,
     *,
     watermark: int,
+    moved: pa.Table,
 ) -> RunBasis:
-    """The basis of a run at `as_of` that starts from the memberships after `base`."""
+    """The basis of a run at `as_of` that starts from the memberships after `base` and after what
+    the instant path has `moved` since."""
     catalog, programs = load_definition_set(used)
     effective = tuple(
         (program, version)
@@ -61,10 +65,28 @@ def run_basis(
     )
     running = {program.key for program, _ in effective}
     dormant = tuple(program for program in programs if program.key not in running)
-    held = held_after(base)
-    read = run_before(base, as_of=as_of, watermark=watermark, definition_set_id=used.pk)
-    before = held if read == base else held_after(read)
-    return RunBasis(catalog, effective, dormant, held, before, overrides)
+    held = with_moved(held_after(base), moved)
+    before = before_run(base, held, as_of=as_of, watermark=watermark, definition_set_id=used.pk)
+    return RunBasis(catalog, effective, dormant, held, before, overrides, moved)
+
+
+def before_run(
+    base: Run | None,
+    held: pa.Table,
+    *,
+    as_of: datetime,
+    watermark: int,
+    definition_set_id: int | None,
+) -> pa.Table:
+    """The memberships that `tier` leaves read: `held`, or what the first run of the same as-of,
+    facts and definitions read."""
+    read = run_before(base, as_of=as_of, watermark=watermark, definition_set_id=definition_set_id)
+    if read == base or base is None:
+        return held
+    first = base
+    while first.base_run is not None and first.base_run != read:
+        first = first.base_run
+    return with_moved(held_after(read), pinned_moved(first))
 
 
 def run_inputs(

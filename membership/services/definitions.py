@@ -59,6 +59,16 @@ def current_programs() -> tuple[Program, ...]:
     )
 
 
+def living_tiers() -> frozenset[tuple[str, str]]:
+    """(program, tier) of every tier that some version in use has."""
+    return frozenset(
+        (program.key, tier.key)
+        for program in current_programs()
+        for version in program.versions
+        for tier in version.tiers
+    )
+
+
 def definition_set() -> DefinitionSet:
     """Everything that is current now, as one immutable row shared by all runs with this content.
 

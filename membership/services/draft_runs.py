@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from django.utils.translation import gettext as _
 
-from membership.queries import load_definition_set, run_before
-from membership.services.basis import RunBasis, held_after, run_inputs, touched_by
+from membership.queries import load_definition_set
+from membership.services.basis import RunBasis, before_run, held_after, run_inputs, touched_by
 from membership.services.draft_definitions import DraftDefinitions, Reach
+from membership.services.instant_tiers import moved_since, with_moved
 from membership.services.tier_changes import TierRun, decide_tiers
 from segmentation.domain.definitions import Catalog
 from segmentation.domain.dependencies import Ref, lists_used
@@ -82,9 +83,10 @@ def computed_draft(
         message = _("The files of run %(run)s are gone; start a run.") % {"run": run.pk}
         raise TierwiseError(message, code="files_missing")
     overrides = load_overrides(lists_used(catalog))
-    held = held_after(run)
+    moved = moved_since(run)
+    held = with_moved(held_after(run), moved)
     before = _before(draft, run, held)
-    basis = RunBasis(catalog, reached.programs, (), held, before, overrides)
+    basis = RunBasis(catalog, reached.programs, (), held, before, overrides, moved)
     touched, has_objections = touched_by(overrides, catalog)
     programs = [ref.key for ref in refs if ref.kind == "program"]
     decided = [pair for pair in reached.programs if pair[0].key in programs]
@@ -150,13 +152,13 @@ def _before(draft: DraftDefinitions, run: Run, held: pa.Table) -> pa.Table:
     is_same = False
     if run.definition_set is not None:
         is_same = load_definition_set(run.definition_set) == (draft.catalog, draft.programs)
-    read = run_before(
+    return before_run(
         run,
+        held,
         as_of=run.as_of,
-        watermark=run.watermark,
+        watermark=run.watermark or 0,
         definition_set_id=run.definition_set_id if is_same else None,
     )
-    return held if read == run else held_after(read)
 
 
 def _frozen_cuts(run: Run, catalog: Catalog) -> dict[str, list[tuple[int, int]]]:

@@ -21,6 +21,7 @@ from membership.domain.progress import Gap, next_tier, progress
 from membership.models import Membership
 from membership.models import Program as ProgramRow
 from membership.queries import load_definition_set
+from membership.services.instant_standings import standing_values
 from membership.services.tier_changes import version_at
 from segmentation.domain.definitions import Catalog, Label
 from segmentation.engine.snapshots import read_customer
@@ -49,7 +50,7 @@ class MemberView:
 
 @dataclass(frozen=True, slots=True)
 class _Basis:
-    """The newest published run's definitions and what it knew of the customer."""
+    """The newest published run's definitions and what is known of the customer since."""
 
     catalog: Catalog
     programs: Mapping[str, Program]
@@ -111,7 +112,10 @@ def _basis(customer: Customer) -> _Basis | None:
         catalog=catalog,
         programs={program.key: program for program in programs},
         as_of=run.as_of,
-        values=_values(run, customer.external_id, catalog),
+        values={
+            **_values(run, customer.external_id, catalog),
+            **standing_values(customer.pk, after=run.as_of),
+        },
         currency=settings.BASE_CURRENCY,
     )
 

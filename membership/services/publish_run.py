@@ -7,7 +7,8 @@ set-based, and only where something differs.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,15 +17,19 @@ import pghistory
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 from pyroaring import BitMap
 
-from membership.services.definitions import current_programs
+from membership.models import InstantStanding
+from membership.services.definitions import living_tiers
+from membership.services.instant_tiers import lock_tiers
 from membership.services.tier_changes import CHANGES
 from segmentation.domain.errors import TierwiseError
 from segmentation.engine.bitmaps import change
 from segmentation.engine.results import Sizes
 from segmentation.models import Run, RunCount, Segment, SegmentResult
 from segmentation.services.definitions import lock_definitions
+from segmentation.services.marks import mark_again, remove_covered
 from segmentation.services.run_errors import CANCELLED, LEASE_LOST
 from segmentation.services.run_holds import stopped
 
@@ -77,7 +82,13 @@ def publish(
         _store_counts(run, result)
         if status == Run.Status.PUBLISHED:
             with pghistory.context(actor=run.requested_by, run=run.pk):
-                _apply_changes(run, result.changes)
+                apply_run_changes(
+                    run,
+                    result.changes,
+                    watermark=result.fields["watermark"],
+                    instant_before=result.fields["instant_before"],
+                    now=now,
+                )
         settle_files()
         for name, value in {**result.fields, **measured()}.items():
             Run._meta.get_field(name)  # a misspelt column must not vanish
@@ -108,12 +119,7 @@ def _refuse_removed_tiers(changes: pa.Table) -> None:
     the definitions of then.
     """
     lock_definitions(exclusive=False)
-    living = {
-        (program.key, tier.key)
-        for program in current_programs()
-        for version in program.versions
-        for tier in version.tiers
-    }
+    living = living_tiers()
     given = changes.group_by(["program", "tier"]).aggregate([]).to_pylist()
     gone = [row for row in given if row["tier"] and (row["program"], row["tier"]) not in living]
     if gone:
@@ -175,9 +181,9 @@ _SOURCE = (
 )
 _TIMES = ", ".join(_instant(name) for name in ("since", "until", "grace_until"))
 _STATEMENTS = (
-    "INSERT INTO membership_transition (program_id, customer_id, run_id, version_id, kind,"
-    " from_tier, to_tier, at, since, until, grace_until, reasons, values)"
-    " SELECT p.id, k.id, %(run)s, v.id, c.kind, COALESCE(c.from_tier, ''),"
+    "INSERT INTO membership_transition (program_id, customer_id, run_id, instant_batch_id,"
+    " version_id, kind, from_tier, to_tier, at, since, until, grace_until, reasons, values)"
+    " SELECT p.id, k.id, %(run)s, %(batch)s, v.id, c.kind, COALESCE(c.from_tier, ''),"
     f" COALESCE(c.tier, ''), %(at)s, {_TIMES}, c.reasons::jsonb, c.\"values\"::jsonb"
     f" FROM {_SOURCE} JOIN membership_programversion v ON v.program_id = p.id AND v.number ="
     " COALESCE(c.version, (SELECT max(n.number) FROM membership_programversion n"
@@ -196,16 +202,47 @@ _STATEMENTS = (
 )
 
 
-def _apply_changes(run: Run, changes: pa.Table) -> None:
-    if not changes.num_rows:
-        return
+def apply_run_changes(
+    run: Run, changes: pa.Table, *, watermark: int, instant_before: int | None, now: datetime
+) -> None:
+    """Change memberships as the run decided, in the caller's transaction.
+
+    Where the instant path has changed a membership after the batch `instant_before`, the last one
+    the run knew of, that decision stays, and the customer is looked at again at once.
+    """
+    lock_tiers()
+    with staged(changes) as cursor:
+        cursor.execute(
+            "DELETE FROM tier_changes c USING segmentation_customer k, membership_transition t,"
+            " membership_program p WHERE k.ordinal = c.ordinal AND t.customer_id = k.id"
+            " AND t.program_id = p.id AND p.key = c.program AND t.instant_batch_id > %s"
+            " RETURNING k.id",
+            [instant_before or 0],
+        )
+        overtaken = sorted({customer for (customer,) in cursor.fetchall()})
+        if overtaken:
+            mark_again(overtaken, now=run.as_of, real=now)
+        write_staged(cursor, run_id=run.pk, at=run.as_of, batch_id=None)
+    remove_covered(watermark=watermark, as_of=run.as_of)
+    InstantStanding.objects.filter(as_of__lte=run.as_of).delete()
+
+
+@contextmanager
+def staged(changes: pa.Table) -> Iterator[CursorWrapper]:
+    """The changes as the temporary table `tier_changes`, until the transaction ends."""
     columns = ", ".join(f'"{field.name}" {_STAGING[field.type]}' for field in CHANGES)
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE TEMP TABLE tier_changes ({columns}) ON COMMIT DROP")
-        with cursor.copy("COPY tier_changes FROM STDIN (FORMAT csv, HEADER true)") as copy:
-            buffer = io.BytesIO()
-            pa_csv.write_csv(changes, buffer, pa_csv.WriteOptions(batch_size=_ROWS_AT_ONCE))
-            copy.write(buffer.getbuffer())
-        cursor.execute("ANALYZE tier_changes")
-        for statement in _STATEMENTS:
-            cursor.execute(statement, {"run": run.pk, "at": run.as_of})
+        if changes.num_rows:
+            with cursor.copy("COPY tier_changes FROM STDIN (FORMAT csv, HEADER true)") as copy:
+                buffer = io.BytesIO()
+                pa_csv.write_csv(changes, buffer, pa_csv.WriteOptions(batch_size=_ROWS_AT_ONCE))
+                copy.write(buffer.getbuffer())
+            cursor.execute("ANALYZE tier_changes")
+        yield cursor
+
+
+def write_staged(cursor: CursorWrapper, *, run_id: int, at: datetime, batch_id: int | None) -> None:
+    """Transitions and memberships of what is staged; who holds the lock of tiers calls it."""
+    for statement in _STATEMENTS:
+        cursor.execute(statement, {"run": run_id, "at": at, "batch": batch_id})

@@ -21,6 +21,7 @@ from kombu.exceptions import KombuError
 from membership.queries import load_definition_set
 from membership.services.basis import RunBasis, member_columns, plan_for, run_basis, run_inputs
 from membership.services.definitions import definition_set
+from membership.services.instant_tiers import moved_since, newest_batch, write_moved
 from membership.services.parity import check_parity
 from membership.services.publish_run import RunResult, publish, tier_counts
 from membership.services.tier_changes import TierRun, decide_tiers
@@ -173,12 +174,15 @@ def _execute(run: Run, hold: RunHold, *, clock: Clock) -> None:
             )
             run.base_run = newest_published(run.as_of, inclusive=not is_historical)
             lists = lists_used(load_definition_set(used)[0])
+            # The number first: what comes between the two is read as well, and told again later.
+            run.instant_before = None if is_historical else newest_batch()
             basis = run_basis(
                 used,
                 run.as_of,
                 run.base_run,
                 load_overrides(lists),
                 watermark=manifest.generation,
+                moved=moved_since(None if is_historical else run.base_run),
             )
             plan = plan_for(used, basis)
         inputs = run_inputs(basis, manifest, watermark=manifest.generation, as_of=run.as_of)
@@ -187,6 +191,7 @@ def _execute(run: Run, hold: RunHold, *, clock: Clock) -> None:
         result = _compute(run, plan, basis, inputs, watch, scratch)
         result.fields["definition_set"] = used
         result.fields["base_run"] = run.base_run
+        result.fields["instant_before"] = run.instant_before
         with watch.stage("postgresql"):
             watch.count("postgresql", _written(result))
             publish(
@@ -281,6 +286,7 @@ def _write_files(
         folder / "memberships.parquet",
     )
     pq.write_table(basis.overrides, folder / "overrides.parquet")
+    write_moved(basis.moved, folder)
     return write_hashes(duck, plan, currency, folder, member_columns(duck, basis))
 
 

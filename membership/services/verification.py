@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from membership.services.basis import member_columns, plan_for, run_basis, run_inputs
+from membership.services.instant_tiers import pinned_moved
 from membership.services.tier_changes import TierRun, decide_tiers
 from segmentation.domain.errors import NotFoundError, TierwiseError
 from segmentation.engine import mirror
@@ -61,6 +62,7 @@ def verify_run(run_id: int, *, now: datetime) -> Verification:
         run.base_run,
         pinned_overrides(run),
         watermark=run.watermark,
+        moved=pinned_moved(run),
     )
     plan = plan_for(run.definition_set, basis)
     with ExitStack() as stack:

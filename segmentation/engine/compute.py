@@ -36,22 +36,28 @@ CHUNK = 500_000
 
 
 @dataclass(frozen=True, slots=True)
-class RunInputs:
-    """Everything a run is computed from.
+class Moment:
+    """What verdicts are computed from besides facts.
 
     `overrides` has the columns of OVERRIDES (kind include, exclude, objection or list; `segment` of
     a list row is the list's key); `before` has `ordinal`, `program`, `rank`: the memberships tier
     leaves read.
     """
 
-    manifest: MirrorManifest
-    mirror: Path
-    watermark: int
     as_of: datetime
     zone: ZoneInfo
     currency: str
     overrides: pa.Table
     before: pa.Table
+
+
+@dataclass(frozen=True, slots=True)
+class RunInputs(Moment):
+    """Everything a run is computed from."""
+
+    manifest: MirrorManifest
+    mirror: Path
+    watermark: int
 
 
 def compute(
@@ -66,9 +72,22 @@ def compute(
 
     `frozen`: take these cuts, because the customers they were found among are not all there.
     """
-    bounds = bounds_at(inputs.as_of, inputs.zone)
     with watch.stage("facts"):
         open_run_facts(duck, plan, inputs)
+    return decide_over(duck, plan, inputs, watch, frozen=frozen)
+
+
+def decide_over(
+    duck: duckdb.DuckDBPyConnection,
+    plan: CompiledPlan,
+    inputs: Moment,
+    watch: Stopwatch,
+    *,
+    frozen: Cuts | None = None,
+) -> Cuts:
+    """The same over facts that are open already, wherever they were read from."""
+    bounds = bounds_at(inputs.as_of, inputs.zone)
+    with watch.stage("facts"):
         smallest = MONEY_SCALE // 10 ** currency_decimals(inputs.currency)
         open_refunds(duck, as_of=micros(inputs.as_of), unit=smallest)
     with watch.stage("metrics"):
@@ -109,7 +128,7 @@ def bucket_of(salt: str, external_id: str) -> int:
     return int.from_bytes(digest[:8], "big") % 10_000
 
 
-def register_inputs(duck: duckdb.DuckDBPyConnection, plan: CompiledPlan, inputs: RunInputs) -> None:
+def register_inputs(duck: duckdb.DuckDBPyConnection, plan: CompiledPlan, inputs: Moment) -> None:
     """What people decided, memberships before the run and random numbers, as tables."""
     duck.register("overrides", inputs.overrides)
     if plan.programs_before:

@@ -61,8 +61,14 @@ def open_facts(
             )
             conditions.append("(d.generation IS NULL OR r.generation >= d.generation)")
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        extra = _property_selects(properties) if kind == "events" else _BIRTHDAYS.get(kind, "")
+        extra = kind_columns(kind, properties)
         duck.execute(f'CREATE OR REPLACE VIEW "{kind}" AS SELECT r.*{extra} FROM {source}{where}')
+
+
+def kind_columns(kind: str, properties: Sequence[str]) -> str:
+    """What a kind's view has besides the mirror's columns, as the end of a list of selects from
+    the rows `r`."""
+    return _property_selects(properties) if kind == "events" else _BIRTHDAYS.get(kind, "")
 
 
 def _rows(kind: str, files: Sequence[MirrorFile], folder: Path) -> str:

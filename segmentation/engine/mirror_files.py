@@ -63,7 +63,7 @@ class MirrorWriter:
         with _shared_snapshot(snapshot) as cursor:
             cursor.execute(queries.rows)
             reader = cursor.fetch_record_batch()
-            batches = (_shaped(batch, spec) for batch in reader if batch.num_rows)
+            batches = (shaped(batch, spec) for batch in reader if batch.num_rows)
             source = pa.RecordBatchReader.from_batches(spec.schema, batches)
             files += self._partition(kind, "rows", source, spec.month, generation)
             cursor.execute(queries.tombstones)
@@ -180,7 +180,7 @@ def conninfo() -> str:
     return make_conninfo(**{name: given[name] for name in names if given.get(name)})
 
 
-def _shaped(batch: pa.RecordBatch, spec: MirrorKind) -> pa.RecordBatch:
+def shaped(batch: pa.RecordBatch, spec: MirrorKind) -> pa.RecordBatch:
     """Times as microseconds, with their local day; every column in the mirror's type."""
     columns = {name: batch.column(name) for name in batch.schema.names}
     for name, has_day in spec.times:
@@ -208,5 +208,6 @@ __all__ = [
     "MirrorWriter",
     "conninfo",
     "fsync_path",
+    "shaped",
     "tzdata_version",
 ]

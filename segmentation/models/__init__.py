@@ -36,6 +36,7 @@ from .facts import (
 )
 from .installation import Installation
 from .jobs import Job
+from .marks import CustomerMark
 from .mirror import MirrorManifest
 from .runs import Run, RunCount, SegmentResult
 from .staff import Person, PersonRight, PersonRole, Role, RoleRight
@@ -48,6 +49,7 @@ __all__ = [
     "Customer",
     "CustomerList",
     "CustomerListMember",
+    "CustomerMark",
     "CustomerTag",
     "Definition",
     "DefinitionSet",

@@ -52,6 +52,8 @@ class Run(models.Model):
         related_name="+",
         verbose_name=_("starts from run"),
     )
+    # The last batch of the instant path whose tiers the run started with.
+    instant_before = models.BigIntegerField(_("starts after instant batch"), null=True, blank=True)
     engine = models.CharField(_("engine"), max_length=64, blank=True)
     tzdata_version = models.CharField(_("time zone data"), max_length=32, blank=True)
     customers = models.BigIntegerField(_("customers"), null=True, blank=True)

@@ -16,6 +16,7 @@ from segmentation.domain.errors import TierwiseError
 from segmentation.domain.facts import FACT_KINDS
 from segmentation.models import FactBatch
 from segmentation.services.definitions import lock_definitions
+from segmentation.services.marks import mark_batch
 
 from . import customers, money, reconversion, refunds, tag_writes
 from .groups import imported_groups
@@ -200,5 +201,13 @@ def _write(
     if kind == "tags":
         tag_writes.remove_superseded(exclusive, batch=batch)
     merge.insert(batch=batch.pk, also=(customers.ORDINAL,) if kind == "customers" else ())
+    written = [batch]
     if tag_columns:
-        tag_writes.write_cells(tag_columns, sent=sent, now=author.now, batch=author.batch("tags"))
+        tags = author.batch("tags")
+        tag_writes.write_cells(tag_columns, sent=sent, now=author.now, batch=tags)
+        written.append(tags)
+    if author.source == FactBatch.Source.API:
+        # Whoever sends a file waits for the next run; what comes one by one counts at once.
+        for each in written:
+            if each.pk is not None:
+                mark_batch(each, now=author.now)
