@@ -44,6 +44,20 @@ def integer(name: str, default: int) -> int:
         raise BadEnvironment(f"{name}={value!r}: write a whole number") from None
 
 
+def positive(name: str, default: int) -> int:
+    value = integer(name, default)
+    if value < 1:
+        raise BadEnvironment(f"{name}={value}: write a whole number above 0")
+    return value
+
+
+def size(name: str, default: str) -> str:
+    value = text(name, default)
+    if not re.fullmatch(r"[1-9][0-9]{0,6} ?[KMGT]i?B", value):
+        raise BadEnvironment(f"{name}={value!r}: write a size, such as 3GB or 800MB")
+    return value
+
+
 def folder(name: str, default: Path) -> Path:
     value = text(name)
     return Path(value).expanduser().resolve() if value else default

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -41,6 +42,8 @@ TIME_ZONE = FIXED.time_zone if FIXED else WANTED.time_zone or "Asia/Shanghai"
 BASE_CURRENCY = FIXED.base_currency if FIXED else WANTED.base_currency or "CNY"
 CLOCK_START = FIXED.clock_start if FIXED else WANTED.clock_start
 ENGINE_URL = env.text("ENGINE_URL", "duckdb://")
+ENGINE_MEMORY = env.size("ENGINE_MEMORY", "3GB")  # of one run; what does not fit goes to disk
+ENGINE_THREADS = env.positive("ENGINE_THREADS", os.cpu_count() or 2)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Web ----------------------------------------------------------------------------------------------

@@ -20,4 +20,6 @@ def execute_due_runs() -> int:
 @shared_task(name="membership.tasks.recompute_daily")
 def recompute_daily() -> int:
     """Queue the day's run at the project's time; returns its id."""
-    return recompute.request_run(as_of=now(), actor="schedule", now=real_now()).pk
+    return recompute.request_run(
+        as_of=now(), actor="schedule", now=real_now(), is_scheduled=True
+    ).pk

@@ -29,7 +29,10 @@ from segmentation.engine.bitmaps import change
 from segmentation.engine.results import Sizes
 from segmentation.models import Run, RunCount, Segment, SegmentResult
 from segmentation.services.definitions import lock_definitions
+<<<<<<< /tmp/ours.f
 from segmentation.services.marks import mark_again, remove_covered
+=======
+>>>>>>> /tmp/theirs.f
 from segmentation.services.run_errors import CANCELLED, LEASE_LOST
 from segmentation.services.run_holds import stopped
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -14,6 +14,10 @@ from segmentation.domain.errors import NotAvailableError, TierwiseError
 
 _SCHEME = "duckdb://"
 _LATER = "spark://"
+# What each thread has open, for another thread to stop or to measure: the connection and a second
+# one to the same database, because one connection does one thing at a time.
+_open: dict[int, list[tuple[duckdb.DuckDBPyConnection, duckdb.DuckDBPyConnection]]] = {}
+_guard = threading.Lock()
 
 
 def refuse_other_engines() -> None:
@@ -37,8 +41,8 @@ def open_duckdb() -> Iterator[duckdb.DuckDBPyConnection]:
     spill.mkdir(parents=True, exist_ok=True)
     duck = duckdb.connect(
         config={
-            "memory_limit": getattr(settings, "ENGINE_MEMORY", "3GB"),
-            "threads": str(getattr(settings, "ENGINE_THREADS", os.cpu_count() or 2)),
+            "memory_limit": settings.ENGINE_MEMORY,
+            "threads": str(settings.ENGINE_THREADS),
             "temp_directory": str(spill),
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
@@ -47,6 +51,43 @@ def open_duckdb() -> Iterator[duckdb.DuckDBPyConnection]:
     )
     try:
         duck.execute("SET TimeZone = 'UTC'")
-        yield duck
+        with _seen_by_others(duck):
+            yield duck
     finally:
         duck.close()
+
+
+@contextmanager
+def _seen_by_others(duck: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    pair = (duck, duck.cursor())
+    mine = threading.get_ident()
+    with _guard:
+        _open.setdefault(mine, []).append(pair)
+    try:
+        yield
+    finally:
+        with _guard:  # nobody interrupts or asks a connection that is being closed
+            _open[mine].remove(pair)
+            if not _open[mine]:
+                del _open[mine]
+            pair[1].close()
+
+
+def interrupt(thread: int) -> None:
+    """Stop what DuckDB does for a thread of this process (its ident): there the statement raises
+    duckdb.InterruptException. Nothing happens when none is running."""
+    with _guard:
+        for duck, _ in _open.get(thread, ()):
+            duck.interrupt()
+
+
+def spilled(thread: int) -> int:
+    """Bytes on disk now that did not fit into the memory of what this thread has open."""
+    found = 0
+    with _guard, suppress(duckdb.Error):  # under pressure even the question may find no memory
+        for _, beside in _open.get(thread, ()):
+            rows = beside.execute(
+                "SELECT COALESCE(sum(temporary_storage_bytes), 0) FROM duckdb_memory()"
+            ).fetchall()
+            found += int(rows[0][0])
+    return found

@@ -1,35 +1,67 @@
-"""Runs as work: asked for, claimed with a lease, kept alive, finished or failed visibly."""
+"""Runs as work: asked for, claimed with a lease, finished, tried again or failed visibly."""
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
-from django.db import Error as AnyDatabaseError
-from django.db import IntegrityError, connection, transaction
-from django.db.models import Q
+from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db.models import Q, QuerySet
 
-from segmentation.domain.errors import TierwiseError
 from segmentation.models import Run
 
 from .leases import lease_owner, owner_is_gone
+from .run_errors import CANCELLED, SUPERSEDED, WORKER_DIED, Failure, failure_of, stored_error
+from .run_holds import LEASE
 
-LEASE = timedelta(seconds=30)
-HEARTBEAT_SECONDS = 5.0
+# A run that somebody asked for; a scheduled one is tried until the next one is due.
 MOST_ATTEMPTS = 5
+LONGEST_PAUSE = timedelta(minutes=15)
 _BACK_OFF = timedelta(seconds=5)
+_ASKING = 7_305_003  # advisory lock: who asks for a run sees what was asked for before
 
 logger = logging.getLogger(__name__)
 
 
-def request_run(*, as_of: datetime, actor: str, now: datetime, is_dry_run: bool = False) -> Run:
-    """Queue a run. Nothing else happens until a worker (or a waiting command) claims it."""
-    return Run.objects.create(
-        as_of=as_of, requested_by=actor, requested_at=now, is_dry_run=is_dry_run
-    )
+def request_run(
+    *,
+    as_of: datetime,
+    actor: str,
+    now: datetime,
+    is_dry_run: bool = False,
+    is_scheduled: bool = False,
+) -> Run:
+    """Queue a run. Nothing else happens until a worker (or a waiting command) claims it.
+
+    While one of the same as-of waits, that one is the answer, and a pause it makes after a failed
+    attempt ends: it will see every fact recorded until it starts (S17). A scheduled run takes the
+    place of an older scheduled one that still waits: after a long outage one run is due, not many.
+    """
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_ASKING])
+        waiting = Run.objects.filter(status=Run.Status.QUEUED, is_dry_run=is_dry_run)
+        same = waiting.filter(as_of=as_of).order_by("pk").first()
+        if same is not None:
+            same.not_before = None
+            same.save(update_fields=["not_before"])
+            return same
+        run = Run.objects.create(
+            as_of=as_of,
+            requested_by=actor,
+            requested_at=now,
+            is_dry_run=is_dry_run,
+            is_scheduled=is_scheduled,
+        )
+        if is_scheduled:
+            for older in waiting.filter(is_scheduled=True, pk__lt=run.pk):
+                _end(
+                    older,
+                    Failure(SUPERSEDED, is_passing=False, detail=f"run {run.pk} takes its place"),
+                    now=now,
+                )
+    return run
 
 
 def run_in_progress(*, now: datetime) -> bool:
@@ -39,28 +71,26 @@ def run_in_progress(*, now: datetime) -> bool:
 
 
 def free_dead_runs(*, now: datetime) -> int:
-    """Queue again what a dead worker held; after too many attempts it fails, visibly."""
+    """Queue again what a dead worker held, or fail it, visibly; returns how many."""
     freed = 0
     for run in Run.objects.filter(status=Run.Status.RUNNING):
         expired = run.lease_until is None or run.lease_until <= now
         if not expired and not owner_is_gone(run.lease_owner):
             continue
-        held = Run.objects.filter(pk=run.pk, status=Run.Status.RUNNING, lease_owner=run.lease_owner)
-        if run.attempts >= MOST_ATTEMPTS:
-            freed += held.update(
-                status=Run.Status.FAILED,
-                error=f"The worker died {run.attempts} times during this run.",
-                finished_at=now,
-                lease_owner="",
-                lease_until=None,
+        if run.cancelled_at is not None:
+            freed += _end(
+                run,
+                Failure(CANCELLED, is_passing=False, detail="stopped; the worker had died"),
+                now=now,
             )
+        elif _may_try_again(run):
+            # The first death costs no wait; a run that kills its worker again and again does.
+            pause = _pause(run.attempts - 1) if run.attempts > 1 else None
+            line = f"attempt {run.attempts}: worker died, queued again"
+            freed += _queue_again(run, line, pause=pause, now=now)
         else:
-            freed += held.update(
-                status=Run.Status.QUEUED,
-                stage="",
-                lease_owner="",
-                lease_until=None,
-                log=[*run.log, _line(now, f"attempt {run.attempts}: worker died, queued again")],
+            freed += _end(
+                run, Failure(WORKER_DIED, is_passing=False, detail="worker died"), now=now
             )
     return freed
 
@@ -88,65 +118,102 @@ def claim_next_run(*, now: datetime, up_to: int | None = None) -> Run | None:
                 attempts=candidate.attempts + 1,
                 started_at=now,
                 error="",
+                error_code="",
             )
     except IntegrityError:
         return None  # another run is in progress
     return Run.objects.get(pk=candidate.pk) if claimed else None
 
 
-@contextmanager
-def kept_alive(run: Run, *, clock: Callable[[], datetime]) -> Iterator[None]:
-    """Extend the lease from a thread of its own, so that a long stage never looks dead."""
-    done = threading.Event()
-
-    def beat() -> None:
-        try:
-            while not done.wait(HEARTBEAT_SECONDS):
-                try:
-                    Run.objects.filter(pk=run.pk, lease_owner=run.lease_owner).update(
-                        lease_until=clock() + LEASE
-                    )
-                except AnyDatabaseError:  # an InterfaceError is no DatabaseError
-                    logger.warning("run %s: heartbeat failed", run.pk, exc_info=True)
-                    connection.close()
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=beat, name=f"lease-{run.pk}", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
+def fail_run(run: Run, error: BaseException, *, now: datetime) -> None:
+    """Record a failed attempt. When the reason will pass (the database, the disk, definitions
+    changed meanwhile) it is queued again with a growing pause of at most 15 minutes, else it has
+    failed, with what went wrong. A run that is no longer this process's stays as it is."""
+    failure = failure_of(error)
+    held = Run.objects.filter(pk=run.pk, lease_owner=run.lease_owner).first()
+    if held is None:
+        return
+    if held.cancelled_at is not None:
+        failure = Failure(CANCELLED, is_passing=False, detail=failure.detail)
+    if failure.is_passing and _may_try_again(held):
+        line = f"attempt {held.attempts}: {failure.detail}"
+        changes = {"error": stored_error(held, failure), "error_code": failure.code}
+        _queue_again(held, line, pause=_pause(held.attempts), now=now, **changes)
+    else:
+        _end(held, failure, now=now)
 
 
-def note_stage(run: Run, stage: str) -> None:
-    """Show what the run is doing."""
-    Run.objects.filter(pk=run.pk, lease_owner=run.lease_owner).update(stage=stage)
+def _may_try_again(run: Run) -> bool:
+    if not run.is_scheduled:
+        return run.attempts < MOST_ATTEMPTS
+    return not Run.objects.filter(is_scheduled=True, pk__gt=run.pk).exists()
 
 
-def fail_run(run: Run, error: Exception, *, now: datetime) -> None:
-    """Record a failed attempt: queued again with back-off when the reason will pass
-    (the database, the disk, definitions changed meanwhile), else failed with what went wrong."""
-    message = f"{type(error).__name__}: {error}"
-    if isinstance(error, TierwiseError):
-        message = error.message
-    passing = isinstance(error, AnyDatabaseError | OSError) or (
-        isinstance(error, TierwiseError) and error.code == "definitions_changed"
-    )
-    again = passing and run.attempts < MOST_ATTEMPTS
-    Run.objects.filter(pk=run.pk, lease_owner=run.lease_owner).update(
-        status=Run.Status.QUEUED if again else Run.Status.FAILED,
-        not_before=now + _BACK_OFF * 2 ** (run.attempts - 1) if again else None,
-        finished_at=None if again else now,
-        error=message,
+def _pause(failures: int) -> timedelta:
+    pause: timedelta = _BACK_OFF * 2 ** min(failures - 1, 20)
+    return min(pause, LONGEST_PAUSE)
+
+
+def _as_it_was(run: Run) -> QuerySet[Run]:
+    return Run.objects.filter(pk=run.pk, status=run.status, lease_owner=run.lease_owner)
+
+
+def _queue_again(
+    run: Run, line: str, *, pause: timedelta | None, now: datetime, **changes: Any
+) -> int:
+    return _as_it_was(run).update(
+        **changes,
+        status=Run.Status.QUEUED,
+        not_before=None if pause is None else now + pause,
         stage="",
         lease_owner="",
         lease_until=None,
-        log=[*run.log, _line(now, f"attempt {run.attempts}: {message}")],
+        log=[*run.log, log_line(now, line)],
     )
 
 
-def _line(now: datetime, message: str) -> dict[str, str]:
+def _end(run: Run, failure: Failure, *, now: datetime) -> int:
+    """Fail a run for good; 1, or 0 when it changed meanwhile."""
+    attempt = f"attempt {run.attempts}: " if run.attempts else ""
+    return _as_it_was(run).update(
+        status=Run.Status.FAILED,
+        error=stored_error(run, failure),
+        error_code=failure.code[:32],
+        finished_at=now,
+        not_before=None,
+        stage="",
+        lease_owner="",
+        lease_until=None,
+        log=[*run.log, log_line(now, f"{attempt}{failure.detail}")],
+    )
+
+
+def cancel_run(run_id: int, *, actor: str, now: datetime) -> bool:
+    """Stop a run: at once while it waits, else within moments, between two of its statements. A
+    stopped run publishes nothing. False when it has ended, or is already being published.
+
+    Who may is the caller's question."""
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            # Publishing holds the row to its end; a page must not wait for that.
+            cursor.execute("SET LOCAL lock_timeout = '2s'")
+        try:
+            with transaction.atomic():
+                run = Run.objects.select_for_update().filter(pk=run_id).first()
+        except OperationalError:
+            return False
+        if run is None or run.status not in (Run.Status.QUEUED, Run.Status.RUNNING):
+            return False
+        if run.cancelled_at is None:
+            run.cancelled_by, run.cancelled_at = actor[:150], now
+            run.save(update_fields=["cancelled_by", "cancelled_at"])
+            if run.status == Run.Status.QUEUED:
+                _end(
+                    run, Failure(CANCELLED, is_passing=False, detail=f"stopped by {actor}"), now=now
+                )
+    return True
+
+
+def log_line(now: datetime, message: str) -> dict[str, str]:
+    """A line of a run's log."""
     return {"at": now.isoformat(), "message": message}

@@ -94,9 +94,11 @@ def test_the_same_idempotency_key_queues_one_run(caller: Caller) -> None:
     mismatch = ask(client, {"as_of": "2026-03-02"}, "night-1")
     assert (mismatch.status_code, mismatch.json()["code"]) == (422, "idempotency_mismatch")
     assert Run.objects.count() == 1
-    ask(client, sent, "night-2")
-    ask(other, sent, "night-1")  # the keys of another system are its own
-    assert Run.objects.count() == 3
+    # S17: while it waits it is everybody's run of that as-of.
+    assert ask(client, sent, "night-2").json() == first.json()
+    # The keys of another system are its own.
+    assert ask(other, {"as_of": "2026-03-02"}, "night-1").status_code == 202
+    assert Run.objects.count() == 2
     wrong = ask(client, sent, "x" * 201)
     assert (wrong.status_code, details(wrong)) == (422, [("/Idempotency-Key", "invalid_key")])
     used = RequestKey.objects.order_by("pk")[0]

@@ -38,18 +38,43 @@ def together(count: int, work: Callable[[], object]) -> list[object]:
     return found
 
 
-def ask() -> Run:
-    return runs.request_run(as_of=day("2026-01-15"), actor="tester", now=NOW)
+def ask(as_of: str = "2026-01-15") -> Run:
+    return runs.request_run(as_of=day(as_of), actor="tester", now=NOW)
 
 
 def test_one_of_many_workers_gets_the_run() -> None:
     asked = ask()
-    ask()  # a second one waits: only one run is ever in progress
+    ask("2026-01-16")  # a second one waits: only one run is ever in progress
     claimed = together(8, lambda: runs.claim_next_run(now=NOW))
     got = [run for run in claimed if run is not None]
     assert [run.pk for run in got if isinstance(run, Run)] == [asked.pk]
     assert Run.objects.filter(status=Run.Status.RUNNING).count() == 1
     assert Run.objects.get(pk=asked.pk).attempts == 1
+
+
+def test_many_who_ask_for_one_as_of_get_one_run() -> None:
+    """S17: a herd at midnight queues one run, which sees every fact recorded until it starts."""
+    asked = together(8, ask)
+    assert len({run.pk for run in asked if isinstance(run, Run)}) == 1
+    assert Run.objects.count() == 1
+    started = runs.claim_next_run(now=NOW)
+    assert started is not None
+    assert ask().pk > started.pk  # it may have looked already: the next one is another
+
+
+def test_control_without_the_lock_many_runs_are_queued() -> None:
+    """What the lock prevents: all look before one of them has written."""
+    gate = threading.Barrier(4)
+
+    def look_then_write() -> Run:
+        same = Run.objects.filter(as_of=day("2026-01-15"), status=Run.Status.QUEUED).first()
+        gate.wait()
+        return same or Run.objects.create(
+            as_of=day("2026-01-15"), requested_by="tester", requested_at=NOW
+        )
+
+    together(4, look_then_write)
+    assert Run.objects.count() == 4
 
 
 def test_control_without_the_condition_several_workers_get_it() -> None:
@@ -69,7 +94,7 @@ def test_control_without_the_condition_several_workers_get_it() -> None:
 
 
 def test_the_database_itself_refuses_a_second_running_run() -> None:
-    first, second = ask(), ask()
+    first, second = ask(), ask("2026-01-16")
     Run.objects.filter(pk=first.pk).update(status=Run.Status.RUNNING)
     with pytest.raises(IntegrityError):
         Run.objects.filter(pk=second.pk).update(status=Run.Status.RUNNING)

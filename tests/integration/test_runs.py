@@ -147,17 +147,22 @@ def test_a_run_that_was_overtaken_changes_nothing_current(
 ) -> None:
     """Of two runs of one as-of the one asked for last answers, and later runs start from it."""
 
+    def ask() -> Run:
+        return recompute.request_run(as_of=day("2026-01-15"), actor="tester", now=datetime.now(UTC))
+
     def broken(*_args: object, **_named: object) -> None:
-        raise OSError("no space left")
+        ask()  # the first one is under way: who asks now wants what was recorded since
+        raise OSError("the folder went away")
 
     world.order("anna", "2026-01-10T09:00:00", "150.00")
     with monkeypatch.context() as patch:
         patch.setattr(recompute, "compute", broken)
-        asked = recompute.request_run(
-            as_of=day("2026-01-15"), actor="tester", now=datetime.now(UTC)
-        )
+        asked = ask()
         recompute.execute_next_run(clock=lambda: datetime.now(UTC))
-    overtaking = world.run("2026-01-15")  # while the first one waits before it tries again
+    # The first one waits before it tries again.
+    overtaking = recompute.execute_next_run(clock=lambda: datetime.now(UTC))
+    assert overtaking is not None
+    assert overtaking.pk > asked.pk
     world.order("bert", "2026-01-11T09:00:00", "150.00")
     Run.objects.update(not_before=None)
     recompute.execute_next_run(clock=lambda: datetime.now(UTC))
