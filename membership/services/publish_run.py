@@ -29,10 +29,8 @@ from segmentation.engine.bitmaps import change
 from segmentation.engine.results import Sizes
 from segmentation.models import Run, RunCount, Segment, SegmentResult
 from segmentation.services.definitions import lock_definitions
-<<<<<<< /tmp/ours.f
+from segmentation.services.held_runs import close_other_held, refuse_other_base
 from segmentation.services.marks import mark_again, remove_covered
-=======
->>>>>>> /tmp/theirs.f
 from segmentation.services.run_errors import CANCELLED, LEASE_LOST
 from segmentation.services.run_holds import stopped
 
@@ -63,6 +61,8 @@ def publish(
 ) -> None:
     """Store the results and set the run's status; with `published`, change memberships too.
 
+    A run that is published or held ends the one that was held before it.
+
     `settle_files` puts the run's files in their place; it is called while this process surely
     holds the run, so that a worker that was only slow can't replace what another one published.
     `measured` (columns that say what the run cost) is asked last, so that it counts these writes
@@ -70,6 +70,9 @@ def publish(
     stopped it, `definitions_changed` when a tier was removed meanwhile; then nothing is written.
     """
     with transaction.atomic():
+        # First of all locks: whoever erases or merges people holds it alone, then takes the run
+        # away from its worker.
+        lock_definitions(exclusive=False)
         held = (
             Run.objects.select_for_update()
             .filter(pk=run.pk, status=Run.Status.RUNNING, lease_owner=run.lease_owner)
@@ -79,8 +82,10 @@ def publish(
             raise stopped(run, LEASE_LOST)
         if held.cancelled_at is not None:
             raise stopped(run, CANCELLED)
-        if status == Run.Status.PUBLISHED:
-            _refuse_removed_tiers(result.changes)
+        if status in (Run.Status.PUBLISHED, Run.Status.HELD):
+            refuse_removed_tiers(result.changes)
+            refuse_other_base(run)
+            close_other_held(run, now=now)
         _store_segments(run, result.bitmaps)
         _store_counts(run, result)
         if status == Run.Status.PUBLISHED:
@@ -115,13 +120,12 @@ def tier_counts(
     return counts
 
 
-def _refuse_removed_tiers(changes: pa.Table) -> None:
+def refuse_removed_tiers(changes: pa.Table) -> None:
     """Nobody gets a tier that a document applied during the run has removed.
 
-    The lock keeps further documents waiting until the run is published. The run starts again with
-    the definitions of then.
+    The caller's lock keeps further documents waiting until the run is published. The run starts
+    again with the definitions of then.
     """
-    lock_definitions(exclusive=False)
     living = living_tiers()
     given = changes.group_by(["program", "tier"]).aggregate([]).to_pylist()
     gone = [row for row in given if row["tier"] and (row["program"], row["tier"]) not in living]

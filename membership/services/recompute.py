@@ -191,10 +191,7 @@ def _execute(run: Run, hold: RunHold, *, clock: Clock) -> None:
         result = _compute(run, plan, basis, inputs, watch, scratch)
         result.fields["definition_set"] = used
         result.fields["base_run"] = run.base_run
-<<<<<<< /tmp/ours.f
         result.fields["instant_before"] = run.instant_before
-=======
->>>>>>> /tmp/theirs.f
         with watch.stage("postgresql"):
             watch.count("postgresql", _written(result))
             publish(
