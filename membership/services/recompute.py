@@ -20,11 +20,14 @@ from kombu.exceptions import KombuError
 
 from membership.queries import load_definition_set
 from membership.services.basis import RunBasis, member_columns, plan_for, run_basis, run_inputs
+from membership.services.breaker import findings_of
 from membership.services.definitions import definition_set
+from membership.services.held_runs import write_held_changes
 from membership.services.instant_tiers import moved_since, newest_batch, write_moved
 from membership.services.parity import check_parity
 from membership.services.publish_run import RunResult, publish, tier_counts
 from membership.services.tier_changes import TierRun, decide_tiers
+from segmentation.domain.breaker import Finding
 from segmentation.domain.dependencies import lists_used
 from segmentation.engine import mirror
 from segmentation.engine.backend import open_duckdb, refuse_other_engines
@@ -188,7 +191,10 @@ def _execute(run: Run, hold: RunHold, *, clock: Clock) -> None:
         inputs = run_inputs(basis, manifest, watermark=manifest.generation, as_of=run.as_of)
         scratch = _scratch_folder(run)
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
-        result = _compute(run, plan, basis, inputs, watch, scratch)
+        status = _status(run, is_historical=is_historical)
+        result = _compute(run, plan, basis, inputs, watch, scratch, status=status)
+        if result.fields["held_reasons"]:
+            status = Run.Status.HELD
         result.fields["definition_set"] = used
         result.fields["base_run"] = run.base_run
         result.fields["instant_before"] = run.instant_before
@@ -197,7 +203,7 @@ def _execute(run: Run, hold: RunHold, *, clock: Clock) -> None:
             publish(
                 run,
                 result,
-                status=_status(run, is_historical=is_historical),
+                status=status,
                 settle_files=lambda: settle(scratch, run.pk),
                 measured=lambda: {
                     "seconds": watch.rounded(),
@@ -216,6 +222,8 @@ def _compute(
     inputs: RunInputs,
     watch: Stopwatch,
     scratch: Path,
+    *,
+    status: str,
 ) -> RunResult:
     """Everything before PostgreSQL: verdicts, tiers, files, bitmaps, the oracle's sample."""
     with open_duckdb() as duck:
@@ -232,6 +240,13 @@ def _compute(
             members = duck.sql("SELECT * FROM memberships").to_arrow_table()
         with watch.stage("parity"):
             parity = check_parity(duck, plan, inputs, cuts, basis.programs, seed=run.pk)
+        found: tuple[Finding, ...] = ()
+        if status == Run.Status.PUBLISHED:
+            with watch.stage("breaker"):
+                found_members = {key: len(members) for key, members in bitmaps.items()}
+                found = findings_of(run, duck, sizes=found_members, zone=inputs.zone)
+                if found:
+                    write_held_changes(changes, scratch)
     watch.count("facts", _rows(inputs.manifest))
     for stage in ("metrics", "rules", "snapshot"):
         watch.count(stage, customers)
@@ -251,6 +266,7 @@ def _compute(
         "cuts": {key: [list(pair) for pair in pairs] for key, pairs in cuts.items()},
         "parity_checked": parity.checked,
         "parity_mismatches": parity.mismatches,
+        "held_reasons": [finding.as_row() for finding in found],
     }
     counts = tier_counts(members, _declared_tiers(basis))
     return RunResult(bitmaps, found_sizes, counts, changes, fields)
