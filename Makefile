@@ -55,6 +55,11 @@ test: developer ## all tests that need nothing but this machine
 	@$(PYTHON_OF_VENV) -m pytest -n auto --maxprocesses 4 --dist loadfile \
 		-m "not services and not browser" $(PYTEST)
 
+.PHONY: test-parity
+test-parity: developer ## oracle, engine and instant path on more than 10,000 generated cases
+	@PARITY_EXAMPLES=1000 $(PYTHON_OF_VENV) -m pytest -n auto --maxprocesses 4 \
+		tests/property/test_engine_oracle.py tests/property/test_instant_parity.py $(PYTEST)
+
 .PHONY: test-services
 test-services: developer ## tests with Debian's PostgreSQL, Redis and RabbitMQ
 	@$(PYTHON_OF_VENV) -m tests.services.run $(PYTEST)
