@@ -174,7 +174,8 @@ def _copy_lines(source: IO[bytes], target: IO[bytes]) -> None:
 
 
 def _swap(scratch: Path, var_dir: Path) -> None:
-    for name in (*KEPT, "mirror"):
+    # Files of jobs and of the cache go by numbers that mean something else from now on.
+    for name in (*KEPT, "mirror", "jobs", "cache"):
         old = var_dir / name
         if old.exists():
             old.rename(scratch / f"old-{name}-{secrets.token_hex(4)}")

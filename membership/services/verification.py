@@ -24,7 +24,7 @@ from segmentation.engine.cuts import Cuts
 from segmentation.engine.hashes import overall_hash
 from segmentation.engine.results import run_folder, write_hashes
 from segmentation.engine.stopwatch import Stopwatch
-from segmentation.models import Customer, PrivacyRequest, Run
+from segmentation.models import Customer, PrivacyRequest, Run, RunErasure
 from segmentation.services.overrides import pinned_overrides
 
 
@@ -75,7 +75,7 @@ def verify_run(run_id: int, *, now: datetime) -> Verification:
         tier_run = TierRun(plan, plan.catalog.metrics, run.as_of, inputs.currency)
         decide_tiers(duck, tier_run, basis.programs, basis.held)
         write_hashes(duck, plan, inputs.currency, scratch, member_columns(duck, basis))
-        return _compare(recorded, scratch / "hashes.parquet", published=run.recorded_hash)
+        return _compare(recorded, scratch / "hashes.parquet", run)
 
 
 def _frozen_cuts(run: Run) -> Cuts | None:
@@ -98,7 +98,10 @@ def _referrers_of_erased() -> set[str]:
     return set(names.values_list("external_id", flat=True))
 
 
-def _compare(recorded: Path, derived: Path, *, published: str) -> Verification:
+def _compare(recorded: Path, derived: Path, run: Run) -> Verification:
+    erasure = RunErasure.objects.filter(run=run).first()
+    published = run.recorded_hash if erasure is None else erasure.remaining_hash
+    removed = 0 if erasure is None else erasure.customers
     before = pq.read_table(recorded)
     after = pq.read_table(derived)
     known = set(after["external_id"].to_pylist())
@@ -108,7 +111,8 @@ def _compare(recorded: Path, derived: Path, *, published: str) -> Verification:
     if recorded_hash == derived_hash and _hash_of(before, set(ids)) != published:
         # The file agrees, but it is not the one that the run published: that proves nothing.
         recorded_hash = published
-    return Verification(recorded_hash, derived_hash, erased=sum(name not in known for name in ids))
+    gone = sum(name not in known for name in ids)
+    return Verification(recorded_hash, derived_hash, erased=removed + gone)
 
 
 def _hash_of(table: pa.Table, names: set[str]) -> str:

@@ -33,10 +33,12 @@ from .facts import (
     OrderLine,
     Referral,
     Refund,
+    living,
 )
 from .installation import Installation
 from .jobs import Job
 from .marks import CustomerMark
+from .merges import CustomerMerge, RedirectedFact, RunErasure
 from .mirror import MirrorManifest
 from .runs import Run, RunCount, SegmentResult
 from .staff import Person, PersonRight, PersonRole, Role, RoleRight
@@ -50,6 +52,7 @@ __all__ = [
     "CustomerList",
     "CustomerListMember",
     "CustomerMark",
+    "CustomerMerge",
     "CustomerTag",
     "Definition",
     "DefinitionSet",
@@ -75,6 +78,7 @@ __all__ = [
     "PersonRole",
     "PrivacyRequest",
     "PromotionEvent",
+    "RedirectedFact",
     "Referral",
     "Refund",
     "RequestKey",
@@ -82,10 +86,12 @@ __all__ = [
     "RoleRight",
     "Run",
     "RunCount",
+    "RunErasure",
     "SCOPES",
     "Segment",
     "SegmentResult",
     "StaffScope",
     "Star",
     "TagGroup",
+    "living",
 ]

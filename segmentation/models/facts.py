@@ -146,6 +146,16 @@ class Customer(Fact):
     external_userid = models.TextField(_("WeCom user ID"), null=True, blank=True)
     # Set once by an erasure; the row stays without a person, so that the ordinal is never reused.
     erased_at = models.DateTimeField(_("erased at"), null=True, blank=True)
+    # One person with two ids: this one is an alias of the other, never of another alias.
+    merged_into = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="aliases",
+        db_index=False,  # the partial index below serves
+        verbose_name=_("merged into"),
+    )
 
     class Meta:
         verbose_name = _("customer")
@@ -184,6 +194,11 @@ class Customer(Fact):
                 fields=["ordinal"],
                 condition=models.Q(erased_at__isnull=False),
             ),
+            models.Index(
+                name="customer_merged",
+                fields=["merged_into", "ordinal"],
+                condition=models.Q(merged_into__isnull=False),
+            ),
         ]
         constraints = [
             models.UniqueConstraint(name="customer_external_id", fields=["external_id"]),
@@ -196,6 +211,12 @@ class Customer(Fact):
 
     def __str__(self) -> str:
         return self.external_id
+
+
+def living(path: str = "") -> models.Q:
+    """Who is somebody: neither erased nor an alias of another customer. For rows that belong to a
+    customer, `path` leads to it: `living("customer__")`."""
+    return models.Q(**{f"{path}erased_at": None, f"{path}merged_into": None})
 
 
 class Order(Fact):

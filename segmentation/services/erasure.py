@@ -6,27 +6,26 @@ to somebody else. `membership` adds what it holds and calls both halves in one t
 
 from __future__ import annotations
 
-import json
 import shutil
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import pgtrigger
 from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
-from django.db.models import F, Q, TextField
-from django.db.models.functions import Cast
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Coalesce
 
 from segmentation.models import (
     AccessRecord,
     Customer,
     CustomerList,
     CustomerListMember,
+    CustomerMerge,
     CustomerTag,
     Event,
     FactVersion,
@@ -36,18 +35,25 @@ from segmentation.models import (
     Order,
     OrderLine,
     PrivacyRequest,
+    RedirectedFact,
     Referral,
     Refund,
     Run,
 )
 
+from .erasure_mentions import forget_mentions, forget_samples
 from .importing.recording import lock_every_kind
 from .jobs import job_folder
 from .privacy import erased_reference
 
+# What names a person in a text.
+_NAMES = ("external_id", "name", "phone", "email", "unionid", "external_userid")
+# Jobs that read many people and change none: they can be done again from the start.
+_MADE_FROM_PEOPLE = ("export", "preview", "data_quality")
 _BLANK = (
     "registered_at", "name", "phone", "email", "gender", "birth_date", "city", "region", "channel",
     "home_store", "is_staff", "consent_marketing", "consent_at", "unionid", "external_userid",
+    "merged_into",
 )  # fmt: skip
 
 
@@ -65,10 +71,19 @@ class Erased:
     exports: tuple[int, ...]
 
 
-def lock_living_customer(external_id: str) -> Customer | None:
-    """The customer, held until the transaction ends, while nothing is recorded; None if gone."""
+def one_person(external_id: str) -> QuerySet[Customer]:
+    """All ids of the living person who has this one: it, the one it was merged into, and all that
+    were merged into that."""
+    named = Customer.objects.filter(external_id=external_id, erased_at=None)
+    roots = named.annotate(root=Coalesce("merged_into_id", "pk")).values("root")
+    whole = Q(pk__in=roots) | Q(merged_into__in=roots)
+    return Customer.objects.filter(whole, erased_at=None).order_by("pk")
+
+
+def lock_one_person(external_id: str) -> list[Customer]:
+    """`one_person`, held until the transaction ends, while nothing is recorded; empty when gone."""
     lock_every_kind()
-    return Customer.objects.select_for_update().filter(external_id=external_id).first()
+    return list(one_person(external_id).select_for_update(of=("self",)))
 
 
 def erase_customer(customer: Customer, *, now: datetime) -> Erased:
@@ -77,7 +92,7 @@ def erase_customer(customer: Customer, *, now: datetime) -> Erased:
     Triggers that keep old versions or refuse a change are switched off for exactly these
     statements: what they protect is what the person has a right to have removed.
     """
-    external_id = customer.external_id
+    external_id, names = customer.external_id, names_of(customer)
     orders = tuple(Order.objects.filter(customer=customer).values_list("pk", flat=True))
     made = Referral.objects.filter(Q(referrer=customer) | Q(referee=customer))
     brought_by = Referral.objects.filter(referee=customer).exclude(referrer=customer)
@@ -96,9 +111,56 @@ def erase_customer(customer: Customer, *, now: datetime) -> Erased:
     _forget_former_ownership(customer.pk)
     _forget_lists(customer)
     exports = _forget_requests(customer, external_id)
-    _forget_mentions(customer, external_id)
+    _forget_merges(customer)
+    forget_samples(customer)
+    forget_mentions(names | {f"customer:{external_id}"}, reference=erased_reference(external_id))
     _blank(customer, now=now)
     return Erased(customer.ordinal, orders, referrers, exports)
+
+
+def names_of(customer: Customer) -> frozenset[str]:
+    """What names the person in a text, now or in an earlier version of the row."""
+    versions = FactVersion.objects.filter(kind="customers", row_id=customer.pk)
+    found = {getattr(customer, column) for column in _NAMES}
+    found |= {
+        row.get(column) for row in versions.values_list("row", flat=True) for column in _NAMES
+    }
+    return frozenset(name for name in found if name and name.strip())
+
+
+def start_over(*, now: datetime) -> None:
+    """What is being made of people right now is made again, without those who have just gone: the
+    run under way, and jobs that write files or samples. Nothing of what their workers have is kept.
+
+    In the caller's transaction, which holds the lock of the definitions: a run takes that before
+    it publishes.
+    """
+    runs = Run.objects.select_for_update().filter(status=Run.Status.RUNNING)
+    for run in runs.order_by("pk"):
+        line = {"at": now.isoformat(), "message": "people changed: the run starts again"}
+        Run.objects.filter(pk=run.pk).update(
+            status=Run.Status.QUEUED, lease_owner="", lease_until=None, stage="",
+            attempts=max(run.attempts - 1, 0), log=[*run.log, line],
+        )  # fmt: skip
+    jobs = Job.objects.select_for_update().filter(
+        status=Job.Status.RUNNING, kind__in=_MADE_FROM_PEOPLE
+    )
+    for job in jobs.order_by("pk"):
+        line = {"at": now.isoformat(), "message": "people changed: the job starts again"}
+        Job.objects.filter(pk=job.pk).update(
+            status=Job.Status.QUEUED, lease_owner="", lease_until=None, stage="",
+            attempts=max(job.attempts - 1, 0), log=[*job.log, line],
+        )  # fmt: skip
+
+
+def withdraw_files(jobs: Collection[int]) -> None:
+    """Files of these jobs are offered no more; `remove_files` removes them."""
+    Job.objects.filter(pk__in=list(jobs)).update(result_file="")
+
+
+def ended_since(since: datetime) -> list[int]:
+    """Jobs that ended after a search of all files had begun: what they wrote was not searched."""
+    return list(Job.objects.filter(finished_at__gte=since).values_list("pk", flat=True))
 
 
 def remove_files(jobs: Iterable[int]) -> None:
@@ -183,50 +245,12 @@ def _forget_requests(customer: Customer, external_id: str) -> tuple[int, ...]:
     return tuple(exports)
 
 
-def _forget_mentions(customer: Customer, external_id: str) -> None:
-    """What jobs found and were asked for, and the details of looks: the sample of a preview, an
-    explanation, the search of an export."""
-    reference = erased_reference(external_id)
-    names = {external_id, f"customer:{external_id}", customer.phone, customer.email} - {None, ""}
-    with pgtrigger.ignore("segmentation.AccessRecord:append_only"):
-        for model, column in ((Job, "result"), (Job, "parameters"), (AccessRecord, "details")):
-            rows = model._default_manager.annotate(text=Cast(column, TextField()))
-            named = Q()
-            for name in names:
-                named |= Q(text__contains=json.dumps(name, ensure_ascii=False))
-            found = rows.filter(named).select_for_update().order_by("pk")  # a worker may write, too
-            for pk, document in found.values_list("pk", column):
-                kept = _renamed(document, names, reference)
-                model._default_manager.filter(pk=pk).update(**{column: kept})
-
-
-# Where a person is named. The same text elsewhere is something else: customers' ids may be numbers,
-# and so are a rule's values and the numbers of programs and runs.
-_NAMING = frozenset({"sample", "customer", "customer_id", "q", "subject", "reason"})
-
-
-def _renamed(
-    value: Any, names: Collection[str | None], reference: str, *, is_naming: bool = False
-) -> Any:
-    """A JSON value with another name in the place of these, where it names a person. A definition
-    names none."""
-    if isinstance(value, dict):
-        return {
-            key: each
-            if key == "document"
-            else _renamed(each, names, reference, is_naming=_is_naming(key, value))
-            for key, each in value.items()
-        }
-    if isinstance(value, list):
-        return [_renamed(each, names, reference, is_naming=is_naming) for each in value]
-    return reference if is_naming and isinstance(value, str) and value in names else value
-
-
-def _is_naming(key: str, beside: Mapping[str, Any]) -> bool:
-    """Whether this key's text names a person; who asked for looks may have asked about a run."""
-    if key == "subject" and beside.get("subject_kind"):
-        return bool(beside["subject_kind"] == "customer")
-    return key in _NAMING
+def _forget_merges(customer: Customer) -> None:
+    """That two blank rows were one stays; what an undo would need, and why, does not."""
+    CustomerMerge.objects.filter(Q(survivor=customer) | Q(merged=customer)).update(
+        reason="", undo_reason="", kept={}, moved={}
+    )
+    RedirectedFact.objects.filter(alias=customer).delete()
 
 
 def _blank(customer: Customer, *, now: datetime) -> None:

@@ -87,13 +87,16 @@ def test_files_stay_short() -> None:
 WITHOUT_PAGE = {
     "Card": "folder and owner on a definition's page",
     "CustomerListMember": "members on a list's page",
+    "CustomerMerge": "what an undo of a merge needs",
     "LastUse": "the filter of unused definitions",
     "Person": "a proxy of User that keeps its history",
     "PersonRight": "rights on a person's page",
     "PersonRole": "roles on a person's page",
+    "RedirectedFact": "what an undo of a merge gives back",
     "RequestKey": "idempotency keys of the API",
     "Role": "a proxy of Group that keeps its history",
     "RoleRight": "rights on a role's page",
+    "RunErasure": "the verification of a run",
     "StaffScope": "the row scope on a person's page",
     "Star": "the stars in lists",
 }

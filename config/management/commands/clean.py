@@ -13,6 +13,8 @@ from config.supervisor import stop_running
 _OURS = [
     "beat",
     "broker",
+    "cache",
+    "erasures",
     "mirror",
     "postgres",
     "postgres.lock",
