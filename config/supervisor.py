@@ -63,7 +63,8 @@ class _Child:
 
 @dataclass
 class Services:
-    """`with Services(var_dir, web=False, beat=False): ...` runs workers for the block's duration.
+    """`with Services(var_dir, web=False, beat=False): ...` runs workers and the loop of the instant
+    path for the block's duration.
 
     Raises ServicesRunningError if services of this `VAR_DIR` run already. Children that die are
     started again, with a growing pause; if this process dies, they die too.
@@ -130,6 +131,8 @@ class Services:
             _Child("worker-runs", [*common, "--queues", "runs", "--hostname", "runs@%h"]),
             _Child("worker-default", [*common, "--queues", "default", "--hostname", "default@%h"]),
         ]
+        instant = [sys.executable, "manage.py", "instant"]
+        found.append(_Child("instant", instant))
         if self.beat:
             schedule = str(self.var_dir / "beat")
             found.append(_Child("beat", [*celery, "beat", "--pidfile=", "--schedule", schedule]))

@@ -117,7 +117,12 @@ class TransitionAdmin(MembershipPage, TimedAdmin):
             (_("Since"), self.shown_since(row)),
             (_("Until"), self.shown_until(row)),
             (_("Grace until"), self.shown_grace(row)),
-            (_("Decided by run"), self.shown_run(row) if may_see_runs else row.run_id),
+            (
+                _("Decided between runs, after run")
+                if row.instant_batch_id
+                else _("Decided by run"),
+                self.shown_run(row) if may_see_runs else row.run_id,
+            ),
             (_("Rule version"), row.version.number),
         ]
 

@@ -30,7 +30,7 @@ POINTS = {
     "everything is computed": "membership.services.recompute:write_snapshot:after",
     "files are in place, nothing published": "membership.services.recompute:settle:after",
     "segments are stored": "membership.services.publish_run:_store_segments:after",
-    "memberships are changed": "membership.services.publish_run:_apply_changes:after",
+    "memberships are changed": "membership.services.publish_run:apply_run_changes:after",
 }
 
 
@@ -49,8 +49,9 @@ def world(settings: Any, tmp_path: Path) -> World:
     return found
 
 
-def run_elsewhere(var_dir: Path, point: str) -> int:
-    """The exit code of another process that does the next run and dies at `point`."""
+def run_elsewhere(var_dir: Path, point: str, *, work: str = "run") -> int:
+    """The exit code of another process that does the next run (`work` "instant": the next batch
+    of the instant path) and dies at `point`."""
     given = connection.settings_dict
     host = given["HOST"]
     address = f"?host={host}" if str(host).startswith("/") else ""
@@ -64,7 +65,7 @@ def run_elsewhere(var_dir: Path, point: str) -> int:
         "VAR_DIR": str(var_dir),
     }
     return subprocess.run(
-        [sys.executable, "-m", "tests.faults.run_and_die", point],
+        [sys.executable, "-m", "tests.faults.run_and_die", point, work],
         cwd=REPOSITORY,
         env=os.environ | environment,
         check=False,
