@@ -18,6 +18,7 @@ from config.beat import on_project_clock
 from membership.services.home import stopped_feeds
 from segmentation.admin import shown
 from segmentation.admin.facts import KIND_WORDS
+from segmentation.admin.held_words import held_words, short_reasons
 from segmentation.admin.log_lines import RESTRICTED
 from segmentation.models import FactBatch, Run
 from segmentation.permissions import REQUEST_RUN, hidden_words, mentions_hidden
@@ -43,12 +44,16 @@ class Fact:
 def run_block(viewing: Viewing) -> Block:
     """The newest published run, the one under way, and when the next is due."""
     run = viewing.run
+    open_runs = Run.objects.filter(status__in=(Run.Status.RUNNING, Run.Status.HELD))
+    newest = {each.status: each for each in open_runs.defer("log", "cuts").order_by("pk")}
+    held = newest.get(Run.Status.HELD)
     return Block(
         "newest-run",
         "admin/home/run.html",
         {
             "facts": _facts(run, viewing) if run else (),
-            "under_way": Run.objects.filter(status=Run.Status.RUNNING).first(),
+            "under_way": newest.get(Run.Status.RUNNING),
+            "held": held_words(held, run, user=viewing.user) if held else "",
             "time_zone": viewing.zone.key,
             "recompute_url": reverse("admin:segmentation_run_recompute")
             if viewing.may(REQUEST_RUN)
@@ -116,12 +121,18 @@ def _wrong_runs(viewing: Viewing) -> list[tuple[Any, ...]]:
     since = newest.pk if newest else 0
     runs = Run.objects.defer("log", "cuts")
     failed = runs.filter(pk__gt=since, status__in=(Run.Status.FAILED, Run.Status.HELD))
+    failed = failed.exclude(decision=Run.Decision.OVERTAKEN)  # the newer one tells
     waiting = runs.filter(
         status=Run.Status.QUEUED, requested_at__lt=viewing.real_now - _WAITS_TOO_LONG
     )
     rows: list[tuple[Any, ...]] = []
     for run in failed.order_by("-pk")[:_WRONG]:
-        error = RESTRICTED if mentions_hidden(run.error, words=words) else _first_line(run.error)
+        if run.status == Run.Status.HELD:
+            error: Any = short_reasons(run, user=viewing.user) or _("Somebody must decide.")
+        else:
+            error = (
+                RESTRICTED if mentions_hidden(run.error, words=words) else _first_line(run.error)
+            )
         rows.append((_run_link(run), shown.instant(run.finished_at), error))
     if newest is not None and newest.parity_mismatches and viewing.stores is None:
         text = _("The engine and the oracle disagree about customers of the sample: %(count)s.") % {

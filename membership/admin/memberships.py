@@ -23,6 +23,7 @@ from segmentation.admin import shown
 from segmentation.admin.base import EMPTY, ExactSearchAdmin
 from segmentation.admin.exports import ExportButtonMixin
 from segmentation.admin.facts import customer_link
+from segmentation.admin.held_words import held_note
 from segmentation.models import Customer, Metric
 from segmentation.permissions import of_visible_customers
 from segmentation.queries.customers import find_customers
@@ -112,6 +113,10 @@ class MembershipAdmin(MembershipPage):
         rows: QuerySet[Any] = super().get_queryset(request).select_related("program", "customer")
         rows = rows.defer("program__document").annotate(tier_name=wording.tier_label("tier"))
         return rows
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        note = held_note(user=request.user)
+        return super().changelist_view(request, {**(extra_context or {}), "held_note": note})
 
     def choices(self, request: HttpRequest) -> Sequence[QuickChoice]:
         now = clock.now()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -29,7 +30,7 @@ from config import clock
 from membership.services.recompute import request_run
 from membership.services.verifying import (
     KIND,
-    VERIFIABLE,
+    is_verifiable,
     newest_verification,
     request_verification,
 )
@@ -44,6 +45,7 @@ from segmentation.models import Installation, Job, Run
 from segmentation.permissions import REQUEST_RUN, VERIFY_RUN, visible_jobs
 from segmentation.services.jobs import new_key
 
+from .held_runs import REJECT, RELEASE, decision_view, held_panel
 from .wording import tier_names
 
 
@@ -83,7 +85,7 @@ class VerificationPanel:
 
 def verification_of(run: Run, *, request: HttpRequest) -> VerificationPanel | None:
     """The panel for runs that have a result."""
-    if run.status not in VERIFIABLE:
+    if not is_verifiable(run):
         return None
     may_ask = request.user.has_perm(VERIFY_RUN)
     form = KeyForm(initial={"key": new_key()})
@@ -143,12 +145,24 @@ class StartableRunAdmin(RunAdmin):
         own = [
             path("recompute/", view(self.recompute_view), name="segmentation_run_recompute"),
             path("<int:run_id>/verify/", view(self.verify_view), name="segmentation_run_verify"),
+            *(
+                path(
+                    f"<int:run_id>/{act}/",
+                    view(partial(decision_view, act=act, site=self.admin_site)),
+                    name=f"segmentation_run_{act}",
+                )
+                for act in (RELEASE, REJECT)
+            ),
         ]
         return [*own, *super().get_urls()]
 
     def page_context(self, run: Run, *, request: HttpRequest) -> dict[str, Any]:
         context = super().page_context(run, request=request)
-        return {**context, "verification": verification_of(run, request=request)}
+        return {
+            **context,
+            "verification": verification_of(run, request=request),
+            "held": held_panel(run, request=request),
+        }
 
     def verify_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
         """Asks for the run to be derived again. Sent twice, the form starts one job."""

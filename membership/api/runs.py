@@ -38,6 +38,8 @@ from segmentation.services.instants import instant
 from segmentation.services.request_keys import once, request_digest
 from segmentation.services.segment_sizes import seen_sizes
 
+from .held_runs import HeldReason, decision_fields, held_rows
+
 _HELP = "null for a key with a row scope"
 
 
@@ -63,6 +65,14 @@ class RunRow(RunStarted):
     finished_at = serializers.DateTimeField(allow_null=True)
     customers = serializers.IntegerField(allow_null=True, help_text=_HELP)
     error = serializers.CharField(allow_null=True)
+    decision = serializers.ChoiceField(
+        choices=list(Run.Decision.choices),
+        allow_null=True,
+        help_text="what became of a held run; null while nobody decided, and of all others",
+    )
+    decided_by = serializers.CharField(allow_null=True)
+    decided_at = serializers.DateTimeField(allow_null=True)
+    decision_reason = serializers.CharField(allow_null=True)
 
 
 class RunDetail(RunRow):
@@ -88,6 +98,11 @@ class RunDetail(RunRow):
         help_text=_HELP,
     )
     seconds = serializers.DictField(child=serializers.FloatField(), allow_null=True)
+    held = HeldReason(
+        many=True,
+        allow_null=True,
+        help_text="why the run is or was held, as far as this key may know; null: it was not",
+    )
 
 
 _STARTED = {"run": 12, "as_of": "2018-01-01T00:00:00+08:00", "status": "queued"}
@@ -100,12 +115,17 @@ _RUN = {
     "finished_at": "2018-01-01T02:00:09+08:00",
     "customers": 1231,
     "error": None,
+    "decision": None,
+    "decided_by": None,
+    "decided_at": None,
+    "decision_reason": None,
     "stage": None,
     "segments": {"app_users": 812},
     "tags": {"city_tier": {"first": 301, "second": 502, "third": 119}},
     "layers": {"value_layer": {"low": 700, "middle": 400, "high": 131}},
     "programs": {"gold": {"silver": 210, "gold": 41}},
     "seconds": {"mirror": 0.4, "metrics": 1.1, "postgresql": 0.3},
+    "held": None,
 }
 
 
@@ -252,13 +272,18 @@ def _row(run: Run, *, viewer: KeyViewer, words: frozenset[str]) -> dict[str, Any
         **times,
         "customers": run.customers if row_scope(viewer) is None else None,
         "error": error,
+        **decision_fields(run, words=words),
     }
 
 
 def _detail(run: Run, *, viewer: KeyViewer, request: Request) -> dict[str, Any]:
     document = run_document(run)
     nothing = dict.fromkeys(("segments", "tags", "layers", "programs", "seconds"))
-    found: dict[str, Any] = {"stage": run.stage or None, **nothing}
+    found: dict[str, Any] = {
+        "stage": run.stage or None,
+        **nothing,
+        "held": held_rows(run, viewer=viewer),
+    }
     if "segments" not in document:
         return found
     segments = list(visible_segments(viewer).filter(key__in=document["segments"]).order_by("key"))

@@ -19,6 +19,7 @@ from segmentation.domain.errors import NotAvailableError, Problem, TierwiseError
 from segmentation.domain.reading import Entry
 from segmentation.domain.reading.checks import Candidate
 from segmentation.services.definitions import lock_definitions
+from segmentation.services.promotion_calendar import refuse_frozen
 
 from .definitions import project_zone
 from .stored_definitions import conflicts, publish, stored_definitions
@@ -89,21 +90,34 @@ def check_documents(sources: Sequence[Source], *, stored: Stored | None = None) 
 
 
 def apply_documents(
-    sources: Sequence[Source], *, actor: str, reason: str, now: datetime, dry_run: bool = False
+    sources: Sequence[Source],
+    *,
+    actor: str,
+    reason: str,
+    now: datetime,
+    dry_run: bool = False,
+    project_now: datetime | None = None,
+    override_freeze: str = "",
 ) -> Applied:
     """Make the documents, taken together, current: all of it or nothing.
 
     A patch: definitions it does not name stay. Applying the same again changes nothing. Two
     applies never interleave. `now` is the real clock's; `actor` and `reason` go to the audit.
-    Raises TierwiseError with every problem found, NotAvailableError when all of them belong to a
-    later release.
+    `project_now`: the project's clock, by which publishing may be frozen (None: it is not asked);
+    `override_freeze` says why it can't wait. Raises TierwiseError with every problem found, or
+    `frozen`, NotAvailableError when all of them belong to a later release.
     """
     with transaction.atomic(), pghistory.context(actor=actor, reason=reason):
         lock_definitions(exclusive=True)
         found = check_documents(sources)
+        if not dry_run and project_now is not None and (found.created or found.changed):
+            reason = refuse_frozen(
+                project_now, reason=reason, override=override_freeze, may_override=True
+            )
         if not dry_run:
             entries = [found.patch[ref] for ref in (*found.created, *found.changed)]
-            publish(found.stored, entries, actor=actor, now=now)
+            with pghistory.context(actor=actor, reason=reason):
+                publish(found.stored, entries, actor=actor, now=now)
     return Applied(
         created=tuple(map(str, found.created)),
         changed=tuple(map(str, found.changed)),

@@ -27,7 +27,7 @@ from segmentation.models import Run
 from segmentation.permissions import RELEASE_RUN
 from segmentation.queries import newest_published_run
 from segmentation.services.definitions import lock_definitions
-from segmentation.services.held_runs import OVERTAKEN, REJECTED
+from segmentation.services.run_errors import OVERTAKEN, REJECTED
 
 _FILE = "tier_changes.parquet"
 LONGEST_REASON = 2000

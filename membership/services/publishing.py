@@ -22,6 +22,7 @@ from segmentation.domain.errors import NotFoundError, Problem, TierwiseError
 from segmentation.domain.writing import write_label
 from segmentation.models import Draft, Job
 from segmentation.permissions import (
+    OVERRIDE_FREEZE,
     Viewer,
     may_see_hidden,
     publish_permission,
@@ -31,6 +32,7 @@ from segmentation.services.cards import claim
 from segmentation.services.definitions import lock_definitions, write_definition
 from segmentation.services.job_kinds import Result, job_kind
 from segmentation.services.jobs import JobWork
+from segmentation.services.promotion_calendar import refuse_frozen
 
 from .applying import Applied, apply_document
 from .draft_checks import judged
@@ -167,13 +169,24 @@ def _misplaced(found: Bundle) -> tuple[Problem, ...]:
     return (problem,)
 
 
-def carry_out(token: str, *, reason: str, key: str, user: User, now: datetime) -> Job:
+def carry_out(
+    token: str,
+    *,
+    reason: str,
+    key: str,
+    user: User,
+    now: datetime,
+    project_now: datetime | None = None,
+    override_freeze: str = "",
+) -> Job:
     """Publish or retire exactly what the token's form showed; the record of it.
 
     The same `key` again (a double click) gives the record of the first time and does nothing.
-    All or nothing, under the definitions lock. `now`: the real clock. Errors: `reason_required`,
-    `forbidden`, `not_found`, StaleChange when a draft, a definition around it or the newest run is
-    not what the form showed, and everything that applying refuses.
+    All or nothing, under the definitions lock. `now`: the real clock; `project_now`: the project's,
+    by which publishing may be frozen (None: as `now`); `override_freeze` says why it can't wait.
+    Errors: `reason_required`, `forbidden`, `frozen`, `not_found`, StaleChange when a draft, a
+    definition around it or the newest run is not what the form showed, and everything that
+    applying refuses.
     """
     if not reason.strip():
         message = _("A reason is required.")
@@ -192,6 +205,12 @@ def carry_out(token: str, *, reason: str, key: str, user: User, now: datetime) -
                 problems=offer.problems,
             )
         _refuse_lacking(offer)
+        reason = refuse_frozen(
+            project_now or now,
+            reason=reason,
+            override=override_freeze,
+            may_override=user.has_perm(OVERRIDE_FREEZE),
+        )
         applied = _apply(offer, actor=user.get_username(), reason=reason, user=user, now=now)
         _end_drafts(offer.basis, reason=reason, actor=user.get_username())
         for ref in (offer.subject, *offer.companions):

@@ -29,7 +29,7 @@ def request_verification(
     clock's. Errors: `forbidden`, `not_found` for a run without a result."""
     if not user.has_perm(VERIFY_RUN):
         raise TierwiseError(_("You may not verify runs."), code="forbidden")
-    if run.status not in VERIFIABLE:
+    if not is_verifiable(run):
         raise NotFoundError(_("This run has no result to verify."))
     return request_job(
         KIND,
@@ -40,6 +40,11 @@ def request_verification(
         subject=run_subject(run.pk),
         key=key,
     )
+
+
+def is_verifiable(run: Run) -> bool:
+    """Whether a run keeps a result: one that answers, or one that is or was held."""
+    return run.status in VERIFIABLE or bool(run.held_reasons and run.recorded_hash)
 
 
 def run_subject(run_id: int) -> str:

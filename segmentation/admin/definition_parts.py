@@ -17,6 +17,7 @@ from segmentation.services.relations import Related
 from segmentation.services.run_catalogs import run_catalog
 
 from . import shown
+from .held_words import short_reasons
 
 KIND_WORDS = {
     "tag": _("Tag"),
@@ -79,7 +80,9 @@ def run_trouble(published: Run | None, *, user: Any) -> dict[str, Any] | None:
     Its error shows in full only to people who may know every name in it.
     """
     latest = (
-        Run.objects.filter(is_dry_run=False).order_by("-pk").only("pk", "as_of", "status", "error")
+        Run.objects.filter(is_dry_run=False)
+        .order_by("-pk")
+        .only("pk", "as_of", "status", "error", "held_reasons")
     )
     run = latest.exclude(status__in=(Run.Status.QUEUED, Run.Status.RUNNING)).first()
     if run is None or run.status not in (Run.Status.FAILED, Run.Status.HELD):
@@ -87,6 +90,8 @@ def run_trouble(published: Run | None, *, user: Any) -> dict[str, Any] | None:
     if published is not None and published.pk > run.pk:
         return None
     text = run.error
-    if text and mentions_hidden(text, words=hidden_words(user)):
+    if run.status == Run.Status.HELD:
+        text = short_reasons(run, user=user) or gettext("It is held: somebody must decide.")
+    elif text and mentions_hidden(text, words=hidden_words(user)):
         text = gettext("Details are restricted.")
     return {"run": run, "status": shown.run_status(run), "error": text}

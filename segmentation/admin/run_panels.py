@@ -40,6 +40,7 @@ STAGES = {
     "bitmaps": _("Segment results"),
     "hashes": _("Result hash"),
     "parity": _("Parity check"),
+    "breaker": _("Size breaker"),
     "postgresql": _("Writing to PostgreSQL"),
     "total": _("Total"),
 }

@@ -11,11 +11,14 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from segmentation.domain.row_numbers import row_number
-from segmentation.models import RunCount, SegmentResult
+from segmentation.models import Run, RunCount, SegmentResult
 from segmentation.permissions import row_scope, visible_results, visible_segments
 
 from . import shown
 from .base import KeysetAdmin
+
+# What these found is nobody's result: a person has not decided yet, or decided against it.
+UNPUBLISHED = (Run.Status.HELD, Run.Status.FAILED)
 
 
 class VisibleSegmentFilter(admin.SimpleListFilter):
@@ -51,6 +54,7 @@ class SegmentResultAdmin(KeysetAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[SegmentResult]:
         return (
             visible_results(request.user)
+            .exclude(run__status__in=UNPUBLISHED)
             .select_related("segment", "run")
             .defer("members", "entered", "left", "segment__document", "run__log")
         )
@@ -95,6 +99,9 @@ class RunCountAdmin(KeysetAdmin):
 
     def heading(self, row: Any) -> str:
         return f"{row.get_kind_display()} · {row.key} = {row.value}"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RunCount]:
+        return super().get_queryset(request).exclude(run__status__in=UNPUBLISHED)
 
     @admin.display(description=_("as of"))
     def shown_as_of(self, row: RunCount) -> str:

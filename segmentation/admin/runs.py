@@ -38,7 +38,7 @@ class RunAdmin(ExportButtonMixin, KeysetAdmin):
     )  # fmt: skip
     list_display_links = ("serial", "shown_as_of")
     list_filter = ("status", "as_of")
-    change_form_outer_before_template = "admin/runs/progress.html"
+    change_form_outer_before_template = "admin/runs/above.html"
     change_form_outer_after_template = "admin/runs/panels.html"
     fieldsets = (
         (

@@ -11,9 +11,7 @@ from segmentation.models import Run
 from segmentation.permissions import Viewer, visible_segments
 from segmentation.queries import newest_published_run
 
-OVERTAKEN = "overtaken"
-REJECTED = "rejected"
-BASE_CHANGED = "definitions_changed"  # the run starts again
+from .run_errors import DEFINITIONS_CHANGED, OVERTAKEN
 
 
 def held_run() -> Run | None:
@@ -40,7 +38,7 @@ def refuse_other_base(run: Run) -> None:
     if (None if newest is None else newest.pk) != run.base_run_id:
         raise TierwiseError(
             "Another run was published while this one was computed; it starts again.",
-            code=BASE_CHANGED,
+            code=DEFINITIONS_CHANGED,
         )
 
 

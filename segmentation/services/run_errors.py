@@ -26,6 +26,8 @@ DISK_FULL = "disk_full"
 DATABASE = "database"
 FILES = "files"
 DEFINITIONS_CHANGED = "definitions_changed"
+REJECTED = "rejected"
+OVERTAKEN = "overtaken"
 
 SENTENCES = {
     CANCELLED: gettext_lazy("Stopped by %(person)s. Nothing was published."),
@@ -43,6 +45,8 @@ SENTENCES = {
     DATABASE: gettext_lazy("The database could not be reached, or stopped the work."),
     FILES: gettext_lazy("A file below VAR_DIR could not be read or written."),
     DEFINITIONS_CHANGED: gettext_lazy("Definitions changed while the run was computed."),
+    REJECTED: gettext_lazy("It was held, and %(person)s rejected it. Nothing was published."),
+    OVERTAKEN: gettext_lazy("It was held, and a newer run took its place. Nothing was published."),
 }
 _LASTING = (ProgrammingError, DataError, NotSupportedError)
 
@@ -96,4 +100,7 @@ def error_words(run: Run) -> str:
 
 
 def _sentence(run: Run, code: str) -> str:
-    return str(SENTENCES[code]) % {"person": run.cancelled_by, "times": run.attempts}
+    return str(SENTENCES[code]) % {
+        "person": run.cancelled_by or run.decided_by,
+        "times": run.attempts,
+    }

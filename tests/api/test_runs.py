@@ -38,7 +38,8 @@ def test_runs_come_newest_first_page_by_page(shop: Shop, caller: Caller) -> None
         "run": shop.run.pk, "as_of": "2026-03-02T00:00:00+08:00", "status": "published",
         "requested_by": "operations_manager", "requested_at": "2026-03-02T00:00:00+08:00",
         "started_at": "2026-03-02T00:00:00+08:00", "finished_at": "2026-03-02T00:00:03+08:00",
-        "customers": 6, "error": None,
+        "customers": 6, "error": None, "decision": None, "decided_by": None, "decided_at": None,
+        "decision_reason": None,
     }  # fmt: skip
 
 

@@ -24,12 +24,14 @@ from segmentation.domain.errors import NotFoundError, TierwiseError
 from segmentation.models import AccessRecord
 from segmentation.permissions import (
     EDIT_DRAFTS,
+    OVERRIDE_FREEZE,
     REQUEST_RUN,
     publish_permission,
     visible_jobs,
 )
 from segmentation.services.access_log import record_access
 from segmentation.services.jobs import new_key
+from segmentation.services.promotion_calendar import freeze_at
 from segmentation.services.relations import relations
 from segmentation.services.wording import listed
 
@@ -86,7 +88,8 @@ def _carried_out(request: HttpRequest, subject: Ref, act: str, *, site: AdminSit
     try:
         job = carry_out(
             str(request.POST.get("basis", "")), reason=reason, key=key,
-            user=viewer_of(request), now=clock.real_now(),
+            user=viewer_of(request), now=clock.real_now(), project_now=clock.now(),
+            override_freeze=str(request.POST.get("override_freeze", "")),
         )  # fmt: skip
     except StaleChange as stale:
         try:
@@ -127,6 +130,7 @@ def _page(
         "change_url": "" if is_whole or offer.problems else f"?{_PART}={_CHANGE}",
         "users": _users(request, subject) if act == "retire" else [],
         **_offered(offer, key=key, reason=reason),
+        **_freeze(request),
     }
     if is_whole:
         context |= change_context(request, offer)
@@ -140,6 +144,7 @@ def _part(request: HttpRequest, subject: Ref, act: str) -> HttpResponse:
         return HttpResponse(headers={"HX-Refresh": "true"})
     _note_look(request, offer, is_again=True)
     context = _offered(offer, key="", reason="") | change_context(request, offer)
+    context |= _freeze(request)
     return TemplateResponse(request, "admin/builder/change.html", context)
 
 
@@ -165,6 +170,20 @@ def _offered(offer: Offer, *, key: str, reason: str) -> dict[str, Any]:
         "key": key or new_key(),
         "basis": offer.basis.token() if offer.basis else "",
         "back": _back(subject, offer.act),
+    }
+
+
+def _freeze(request: HttpRequest) -> dict[str, Any]:
+    """The freeze of the promotion calendar that holds now, and whether this person may publish all
+    the same; what they wrote is kept."""
+    freeze = freeze_at(clock.now())
+    if freeze is None:
+        return {"freeze": None}
+    return {
+        "freeze": freeze,
+        "freeze_name": shown.label_in(freeze.label),
+        "may_override": viewer_of(request).has_perm(OVERRIDE_FREEZE),
+        "override_freeze": str(request.POST.get("override_freeze", "")),
     }
 
 

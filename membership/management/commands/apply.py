@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
+from config import clock
 from membership.domain.documents import Source
 from membership.services.applying import apply_documents
 from segmentation.domain.errors import Problem, TierwiseError
@@ -25,6 +26,12 @@ class Command(ContractCommand):
     def add_options(self, parser: CommandParser) -> None:
         parser.add_argument("files", nargs="+", metavar="FILE", help="a document; - is the input")
         parser.add_argument("--dry-run", action="store_true", help="check only, change nothing")
+        parser.add_argument(
+            "--override-freeze",
+            metavar="REASON",
+            default="",
+            help="publish although the promotion calendar freezes publishing; kept in the history",
+        )
 
     def answer(self, **options: Any) -> Mapping[str, Any]:
         files: list[str] = options["files"]
@@ -34,6 +41,8 @@ class Command(ContractCommand):
             reason=f"apply {' '.join(Path(file).name for file in files)}",
             now=timezone.now(),
             dry_run=options["dry_run"],
+            project_now=clock.now(),
+            override_freeze=options["override_freeze"],
         )
         return applied.as_document()
 
