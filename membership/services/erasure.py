@@ -17,9 +17,9 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from membership.models import Membership, Transition
+from membership.models import InstantStanding, Membership, Transition
 from segmentation.engine import mirror
-from segmentation.models import AccessRecord, Customer, PrivacyRequest
+from segmentation.models import AccessRecord, Customer, CustomerMark, PrivacyRequest
 from segmentation.services.definitions import lock_definitions
 from segmentation.services.erasure import (
     ended_since,
@@ -184,6 +184,8 @@ def _erase_memberships(customer: Customer) -> None:
         Membership.objects.filter(customer=customer).delete()
         history._default_manager.filter(customer_id=customer.pk).delete()
         Transition.objects.filter(customer=customer).delete()
+    InstantStanding.objects.filter(customer=customer).delete()
+    CustomerMark.objects.filter(customer=customer).delete()
 
 
 def _finish(request: PrivacyRequest, *, now: datetime) -> None:

@@ -10,11 +10,13 @@ import pytest
 
 from config.clock import real_now
 from membership.models import InstantBatch, InstantStanding, Membership, Transition
-from membership.services import instant
+from membership.services import instant, publish_run, recompute
+from membership.services.erasure import erase_from_database
 from membership.services.instant import Done, do_batch
 from membership.services.member_view import member_view
 from membership.services.verification import verify_run
-from segmentation.models import CustomerMark, Run
+from segmentation.models import Customer, CustomerMark, Run
+from segmentation.services import privacy
 from tests.fixtures.world import CLUB, World, day
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -176,10 +178,8 @@ def test_a_run_leaves_alone_what_an_order_changed_meanwhile(
     shop: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The instant path upgrades C2 between the moment the run reads memberships and its end."""
-    from membership.services import recompute
-
     shop.order("C2", "2026-03-10T09:59:00", "95")
-    publish = recompute.publish
+    publish = publish_run.publish
 
     def late(*args: object, **named: object) -> None:
         due_now()
@@ -241,6 +241,28 @@ def test_the_members_gap_is_as_fresh_as_the_tier(shop: World) -> None:
     (view,) = member_view("C2") or ()
     assert view.progress is not None
     assert [(str(gap.have), str(gap.missing)) for gap in view.progress] == [("105.00", "895.00")]
+
+
+def test_an_erasure_takes_marks_and_values_with_it(shop: World) -> None:
+    """S11: nothing of the instant path is left of somebody erased."""
+    shop.order("C2", "2026-03-10T09:59:00", "95")
+    due_now()
+    batch("2026-03-10T10:00:00")
+    shop.order("C2", "2026-03-10T10:59:00", "5")
+    assert InstantStanding.objects.count() == CustomerMark.objects.count() == 1
+    erase_from_database(
+        privacy.request_erasure(
+            Customer.objects.get(external_id="C2"),
+            confirmation="C2",
+            by=privacy.Bringer("support_agent", "admin"),
+            now=real_now(),
+        ),
+        now=real_now(),
+    )
+    assert not InstantStanding.objects.exists()
+    assert not CustomerMark.objects.exists()
+    assert batch("2026-03-10T11:00:00") is None
+    assert shop.tiers() == {"C1": "silver"}
 
 
 def test_a_batch_without_changes_leaves_no_row(shop: World) -> None:
