@@ -121,6 +121,7 @@ TREE: tuple[tuple[str | Promise, tuple[Entry, ...]], ...] = (
             Entry(_("Imports"), "upload_file", ("segmentation.factbatch",)),
             Entry(_("Runs"), "autorenew", RUNS),
             Entry(_("Data quality"), "fact_check", (QUALITY,)),
+            Entry(_("Promotion calendar"), "event", ("segmentation.promotionevent",)),
             Entry(_("Jobs"), "pending_actions", ("segmentation.job",), own_jobs_under_way),
         ),
     ),
