@@ -22,6 +22,7 @@ from segmentation.admin.held_words import held_words, short_reasons
 from segmentation.admin.log_lines import RESTRICTED
 from segmentation.models import FactBatch, Run
 from segmentation.permissions import REQUEST_RUN, hidden_words, mentions_hidden
+from segmentation.services.run_errors import error_words
 
 from .blocks import Block, Viewing, table_block
 
@@ -130,9 +131,7 @@ def _wrong_runs(viewing: Viewing) -> list[tuple[Any, ...]]:
         if run.status == Run.Status.HELD:
             error: Any = short_reasons(run, user=viewing.user) or _("Somebody must decide.")
         else:
-            error = (
-                RESTRICTED if mentions_hidden(run.error, words=words) else _first_line(run.error)
-            )
+            error = _error(run, words=words)
         rows.append((_run_link(run), shown.instant(run.finished_at), error))
     if newest is not None and newest.parity_mismatches and viewing.stores is None:
         text = _("The engine and the oracle disagree about customers of the sample: %(count)s.") % {
@@ -140,9 +139,16 @@ def _wrong_runs(viewing: Viewing) -> list[tuple[Any, ...]]:
         }
         rows.append((_run_link(newest), shown.instant(newest.finished_at), text))
     for run in waiting.order_by("pk")[:_WRONG]:
-        hint = _("No worker has taken it. Is one running?")
+        hint: Any = _("No worker has taken it. Is one running?")
+        if run.attempts:
+            hint = _error(run, words=words)  # it waits to be tried again
         rows.append((_run_link(run), shown.instant(run.requested_at), hint))
     return rows
+
+
+def _error(run: Run, *, words: frozenset[str]) -> Any:
+    text = error_words(run)
+    return RESTRICTED if mentions_hidden(text, words=words) else _first_line(text)
 
 
 def _run_link(run: Run) -> SafeString:

@@ -36,6 +36,7 @@ from segmentation.permissions import (
 from segmentation.services.hidden_reads import record_hidden_reads
 from segmentation.services.instants import instant
 from segmentation.services.request_keys import once, request_digest
+from segmentation.services.run_errors import error_words
 from segmentation.services.segment_sizes import seen_sizes
 
 from .held_runs import HeldReason, decision_fields, held_rows
@@ -73,6 +74,14 @@ class RunRow(RunStarted):
     decided_by = serializers.CharField(allow_null=True)
     decided_at = serializers.DateTimeField(allow_null=True)
     decision_reason = serializers.CharField(allow_null=True)
+    error_code = serializers.CharField(
+        allow_null=True, help_text="stable: cancelled, database, disk_full, out_of_memory ..."
+    )
+    attempts = serializers.IntegerField()
+    next_attempt_at = serializers.DateTimeField(
+        allow_null=True, help_text="while it waits after an attempt that came to nothing"
+    )
+    cancelled_by = serializers.CharField(allow_null=True)
 
 
 class RunDetail(RunRow):
@@ -98,6 +107,11 @@ class RunDetail(RunRow):
         help_text=_HELP,
     )
     seconds = serializers.DictField(child=serializers.FloatField(), allow_null=True)
+    memory = serializers.DictField(
+        child=serializers.IntegerField(),
+        allow_null=True,
+        help_text="bytes: the worker's largest resident memory per stage",
+    )
     held = HeldReason(
         many=True,
         allow_null=True,
@@ -119,6 +133,10 @@ _RUN = {
     "decided_by": None,
     "decided_at": None,
     "decision_reason": None,
+    "error_code": None,
+    "attempts": 1,
+    "next_attempt_at": None,
+    "cancelled_by": None,
     "stage": None,
     "segments": {"app_users": 812},
     "tags": {"city_tier": {"first": 301, "second": 502, "third": 119}},
@@ -126,6 +144,7 @@ _RUN = {
     "programs": {"gold": {"silver": 210, "gold": 41}},
     "seconds": {"mirror": 0.4, "metrics": 1.1, "postgresql": 0.3},
     "held": None,
+    "memory": {"mirror": 310378496, "metrics": 512749568, "postgresql": 402653184},
 }
 
 
@@ -256,7 +275,7 @@ def _wanted(body: Any) -> tuple[str | None, bool]:
 
 
 def _row(run: Run, *, viewer: KeyViewer, words: frozenset[str]) -> dict[str, Any]:
-    error = run.error or None
+    error = error_words(run) or None
     if error is not None and mentions_hidden(error, words=words):
         error = _("Something went wrong; the run's page in the admin says what.")
     times = {
@@ -273,12 +292,18 @@ def _row(run: Run, *, viewer: KeyViewer, words: frozenset[str]) -> dict[str, Any
         "customers": run.customers if row_scope(viewer) is None else None,
         "error": error,
         **decision_fields(run, words=words),
+        "error_code": run.error_code or None,
+        "attempts": run.attempts,
+        "next_attempt_at": None
+        if run.not_before is None or run.status != Run.Status.QUEUED
+        else shown_instant(run.not_before),
+        "cancelled_by": run.cancelled_by or None,
     }
 
 
 def _detail(run: Run, *, viewer: KeyViewer, request: Request) -> dict[str, Any]:
     document = run_document(run)
-    nothing = dict.fromkeys(("segments", "tags", "layers", "programs", "seconds"))
+    nothing = dict.fromkeys(("segments", "tags", "layers", "programs", "seconds", "memory"))
     found: dict[str, Any] = {
         "stage": run.stage or None,
         **nothing,
@@ -291,7 +316,7 @@ def _detail(run: Run, *, viewer: KeyViewer, request: Request) -> dict[str, Any]:
     sizes = seen_sizes(run, segments=keys, sight=sight(viewer))
     record_hidden_reads(segments, looker=looker_of(request), what="run", now=real_now())
     found["segments"] = {segment.key: sizes[segment.pk].size for segment in segments}
-    found["seconds"] = document["seconds"]
+    found["seconds"], found["memory"] = document["seconds"], run.memory
     if row_scope(viewer) is None:  # these are counts over all stores
         found |= {name: document[name] for name in ("tags", "layers", "programs")}
     return found

@@ -11,10 +11,11 @@ from django.utils.translation import gettext_lazy as _
 
 from segmentation.domain.dependencies import Ref
 from segmentation.models import Run
-from segmentation.permissions import Viewer, hidden_words, mentions_hidden
+from segmentation.permissions import Viewer
 from segmentation.services.definitions import write_definition
 from segmentation.services.relations import Related
 from segmentation.services.run_catalogs import run_catalog
+from segmentation.services.run_standing import run_in_trouble, trouble_words
 
 from . import shown
 from .held_words import short_reasons
@@ -75,23 +76,16 @@ def is_newer_than(run: Run | None, ref: Ref, document: Mapping[str, Any]) -> boo
 
 
 def run_trouble(published: Run | None, *, user: Any) -> dict[str, Any] | None:
-    """The newest run if it failed after the one whose results show; None when all is well.
+    """What went wrong since the run whose results show; None when all is well.
 
     Its error shows in full only to people who may know every name in it.
     """
-    latest = (
-        Run.objects.filter(is_dry_run=False)
-        .order_by("-pk")
-        .only("pk", "as_of", "status", "error", "held_reasons")
-    )
-    run = latest.exclude(status__in=(Run.Status.QUEUED, Run.Status.RUNNING)).first()
-    if run is None or run.status not in (Run.Status.FAILED, Run.Status.HELD):
+    run = run_in_trouble(published)
+    if run is None:
         return None
-    if published is not None and published.pk > run.pk:
-        return None
-    text = run.error
+    text = trouble_words(run, viewer=user)
     if run.status == Run.Status.HELD:
-        text = short_reasons(run, user=user) or gettext("It is held: somebody must decide.")
-    elif text and mentions_hidden(text, words=hidden_words(user)):
+        text = short_reasons(run, user=user) or text
+    elif text is None:
         text = gettext("Details are restricted.")
     return {"run": run, "status": shown.run_status(run), "error": text}

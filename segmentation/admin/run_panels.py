@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 from pyroaring import BitMap
 
@@ -27,23 +27,8 @@ from segmentation.permissions import (
 from . import shown
 from .definitions import visibility_badge
 from .log_lines import log_rows
+from .run_stages import stages_table
 
-STAGES = {
-    "mirror": _("Mirror"),
-    "plan": _("Plan"),
-    "facts": _("Facts"),
-    "metrics": _("Metrics"),
-    "cuts": _("Cut points"),
-    "rules": _("Rules"),
-    "tiers": _("Tiers"),
-    "snapshot": _("Snapshot"),
-    "bitmaps": _("Segment results"),
-    "hashes": _("Result hash"),
-    "parity": _("Parity check"),
-    "breaker": _("Size breaker"),
-    "postgresql": _("Writing to PostgreSQL"),
-    "total": _("Total"),
-}
 TierNames = Mapping[tuple[str, str], tuple[str, str]]
 _MOST_DISAGREEMENTS = 50
 _SIZE = '<span class="tw-size">{} <strong>{}</strong></span>'
@@ -57,45 +42,13 @@ def run_panels(run: Run, *, user: Any, tiers: TierNames) -> tuple[shown.Table, .
         counts = run.counts.order_by("kind", "key", "pk")
         by_kind = {kind: list(rows) for kind, rows in groupby(counts, key=lambda row: row.kind)}
     return (
-        _stages(run),
+        stages_table(run, user=user),
         *_disagreements(run, user=user),
         *_segment_sizes(run, user=user, seen=seen),
         *_sizes(_("Tiers"), by_kind.get(RunCount.Kind.TIER, []), {}, tiers),
         *_sizes(_("Layers"), by_kind.get(RunCount.Kind.LAYER, []), _labels(Layering), {}),
         *_sizes(_("Tags"), by_kind.get(RunCount.Kind.TAG, []), _labels(TagGroup), {}),
         _log(run, user=user),
-    )
-
-
-def stage_words(stage: str) -> str:
-    """A stage in words; an unknown one as it is."""
-    return str(STAGES.get(stage, stage))
-
-
-def _stages(run: Run) -> shown.Table:
-    timed = {stage: float(value) for stage, value in run.seconds.items() if stage != "total"}
-    whole = sum(timed.values()) or 1.0
-    order = list(STAGES)
-    rows = [
-        (
-            stage_words(stage),
-            f"{value:.2f}",
-            format_html(
-                '<span class="tw-bar tw-wide"><span style="width: {}%"></span></span> {} %',
-                round(value * 100 / whole),
-                round(value * 100 / whole),
-            ),
-        )
-        for stage, value in sorted(
-            timed.items(), key=lambda item: order.index(item[0]) if item[0] in STAGES else 99
-        )
-    ]
-    return shown.Table(
-        _("Time per stage"),
-        (_("stage"), _("seconds"), _("share of the run")),
-        rows,
-        empty=_("Nothing was timed yet."),
-        numeric=frozenset({1}),
     )
 
 

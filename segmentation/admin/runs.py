@@ -12,23 +12,22 @@ from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from config import clock
 from segmentation.models import Run
 from segmentation.permissions import hidden_words, row_scope
+from segmentation.services.run_errors import error_words
 
 from . import shown
 from .base import EMPTY, KeysetAdmin
 from .exports import ExportButtonMixin
 from .log_lines import RESTRICTED as RESTRICTED
 from .log_lines import told
-from .run_panels import STAGES as STAGES
-from .run_panels import TierNames, run_panels, stage_words
+from .run_cancel import CancelRunMixin
+from .run_panels import TierNames, run_panels
+from .run_progress import WAITING, progress_words
 from .run_results import VisibleSegmentFilter as VisibleSegmentFilter
 
-_WAITING = (Run.Status.QUEUED, Run.Status.RUNNING)
 
-
-class RunAdmin(ExportButtonMixin, KeysetAdmin):
+class RunAdmin(CancelRunMixin, ExportButtonMixin, KeysetAdmin):
     """Runs with their timings, log, error and sizes."""
 
     export_source = "runs"
@@ -95,7 +94,11 @@ class RunAdmin(ExportButtonMixin, KeysetAdmin):
     def page_context(self, run: Run, *, request: HttpRequest) -> dict[str, Any]:
         """What the templates around the fields show."""
         panels = run_panels(run, user=request.user, tiers=self.tier_names())
-        return {"panels": panels, "run": run, "progress": progress_words(run)}
+        return {"panels": panels, "run": run, **self._progress(run, request=request)}
+
+    def _progress(self, run: Run, *, request: HttpRequest) -> dict[str, Any]:
+        may_cancel = self.may_cancel(run, request=request)
+        return {"progress": progress_words(run), "may_cancel": may_cancel}
 
     def progress_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
         """What the run is doing; the whole page again as soon as it has ended."""
@@ -106,9 +109,9 @@ class RunAdmin(ExportButtonMixin, KeysetAdmin):
         run = Run.objects.filter(pk=run_id).defer("log", "cuts").first()
         if run is None or not self.has_view_permission(request, run):
             raise Http404
-        if run.status not in _WAITING:
+        if run.status not in WAITING:
             return HttpResponse(headers={"HX-Refresh": "true"})
-        context = {"run": run, "progress": progress_words(run)}
+        context = {"run": run, **self._progress(run, request=request)}
         return TemplateResponse(request, "admin/runs/progress.html", context)
 
     @admin.display(description=_("oracle disagreements"))
@@ -127,7 +130,7 @@ class RunAdmin(ExportButtonMixin, KeysetAdmin):
     ) -> Any:
         run = super().get_object(request, object_id, from_field)
         if run is not None:
-            run.shown_error = told(run.error, words=hidden_words(request.user))
+            run.shown_error = told(error_words(run), words=hidden_words(request.user))
             run.counts_are_seen = row_scope(request.user) is None
         return run
 
@@ -172,16 +175,3 @@ class RunAdmin(ExportButtonMixin, KeysetAdmin):
     @admin.display(description=_("definition set"))
     def shown_definition_set(self, run: Run) -> str:
         return str(run.definition_set) if run.definition_set_id else EMPTY
-
-
-def progress_words(run: Run) -> str:
-    """What a run that has not ended is doing; "" for one that has."""
-    if run.status not in _WAITING:
-        return ""
-    if run.status == Run.Status.QUEUED:
-        return str(_("Waiting for a worker."))
-    seconds = (clock.real_now() - run.started_at).total_seconds() if run.started_at else 0.0
-    return str(
-        _("%(stage)s, for %(seconds)s s")
-        % {"stage": stage_words(run.stage) or "…", "seconds": f"{max(seconds, 0):.0f}"}
-    )

@@ -19,10 +19,11 @@ from rest_framework.response import Response
 from config.clock import real_now
 from segmentation.domain.errors import NotFoundError
 from segmentation.models import Customer, Run, Segment, SegmentResult
-from segmentation.permissions import Sight, sight, visible_segments
+from segmentation.permissions import Sight, Viewer, sight, visible_segments
 from segmentation.queries import newest_published_run, run_answering
 from segmentation.services.cards import note_use
 from segmentation.services.hidden_reads import record_hidden_reads
+from segmentation.services.run_standing import last_good_as_ofs, run_in_trouble, trouble_words
 from segmentation.services.segment_sizes import SeenSize, seen_sizes
 
 from .labels import row_label
@@ -33,7 +34,19 @@ from .viewer import looker_of, viewer_of
 from .views import ApiView
 
 ANSWERING = (Run.Status.PUBLISHED, Run.Status.HISTORICAL)
+TROUBLE = (Run.Status.QUEUED, Run.Status.HELD, Run.Status.FAILED)
 PARTS = ("members", "entered", "left")
+
+
+class LastError(serializers.Serializer[Any]):
+    """The newest run that failed, is held, or is being tried again, after the one whose results
+    show."""
+
+    run = serializers.IntegerField()
+    as_of = serializers.DateTimeField()
+    status = serializers.ChoiceField(choices=list(TROUBLE))
+    code = serializers.CharField(help_text='stable; "" for what nobody foresaw')
+    message = serializers.CharField()
 
 
 class SegmentRow(serializers.Serializer[Any]):
@@ -47,6 +60,10 @@ class SegmentRow(serializers.Serializer[Any]):
     )
     run = serializers.IntegerField(allow_null=True)
     as_of = serializers.DateTimeField(allow_null=True)
+    last_good_as_of = serializers.DateTimeField(
+        allow_null=True, help_text="of the newest published run that has the segment"
+    )
+    last_error = LastError(allow_null=True, help_text="null when all is well")
 
 
 class MemberRow(serializers.Serializer[Any]):
@@ -95,11 +112,19 @@ class Segments(ApiView):
         run = newest_published_run()
         keys = [row.pk for row in page.rows]
         sizes = {} if run is None else seen_sizes(run, segments=keys, sight=sight(viewer))
+        good = last_good_as_ofs([key for key in keys if key not in sizes])
+        if run is not None:
+            good |= dict.fromkeys(sizes, run.as_of)
+        trouble = last_error(run, viewer=viewer)
         record_hidden_reads(page.rows, looker=looker_of(request), what="list", now=real_now())
         return Response(
             {
                 "next": next_address(request, page, cursor=lambda row: (row.key,)),
-                "results": [_row(row, run=run, seen=sizes.get(row.pk)) for row in page.rows],
+                "results": [
+                    _row(row, run=run, seen=sizes.get(row.pk), good=good.get(row.pk))
+                    | {"last_error": trouble}
+                    for row in page.rows
+                ],
             }
         )
 
@@ -234,7 +259,23 @@ def _ordinals(members: BitMap, *, after: int | None, limit: int) -> Page[int]:
     return page_of(list(members[start : start + limit + 1]), limit=limit)
 
 
-def _row(segment: Segment, *, run: Run | None, seen: SeenSize | None) -> dict[str, Any]:
+def last_error(published: Run | None, *, viewer: Viewer) -> dict[str, Any] | None:
+    """What went wrong since the run whose results show."""
+    run = run_in_trouble(published)
+    if run is None:
+        return None
+    return {
+        "run": run.pk,
+        "as_of": shown_instant(run.as_of),
+        "status": run.status,
+        "code": run.error_code,
+        "message": trouble_words(run, viewer=viewer) or _("The run's page in the admin says what."),
+    }
+
+
+def _row(
+    segment: Segment, *, run: Run | None, seen: SeenSize | None, good: datetime | None
+) -> dict[str, Any]:
     known = run if seen is not None else None
     return {
         "key": segment.key,
@@ -245,6 +286,7 @@ def _row(segment: Segment, *, run: Run | None, seen: SeenSize | None) -> dict[st
         "size": None if seen is None else seen.size,
         "run": None if known is None else known.pk,
         "as_of": None if known is None else shown_instant(known.as_of),
+        "last_good_as_of": None if good is None else shown_instant(good),
     }
 
 

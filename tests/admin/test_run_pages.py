@@ -72,13 +72,66 @@ def test_a_run_under_way_is_followed(cast: Cast, shop: Shop, enter: Enter) -> No
     )  # fmt: skip
     client = enter(cast.analyst)
     address = reverse("admin:segmentation_run_progress", args=[run.pk])
-    assert re.search(r"Metrics, for 6\d s", client.get(address).content.decode())
+    text = client.get(address).content.decode()
+    assert "Stage 4 of 12: Metrics" in text
+    assert "Computes each metric of each customer." in text
+    assert re.search(r"For 6\d s; the last runs took", text)
     page_address = reverse("admin:segmentation_run_change", args=[run.pk])
     assert 'hx-trigger="every 2s"' in client.get(page_address).content.decode()
     Run.objects.filter(pk=run.pk).update(status="failed")
     assert client.get(address).headers["HX-Refresh"] == "true"
     assert 'hx-trigger="every 2s"' not in client.get(page_address).content.decode()
     assert enter(cast.support_agent).get(address).status_code in (403, 404)
+
+
+def test_a_run_that_waits_tells_for_what(cast: Cast, shop: Shop, enter: Enter) -> None:
+    client = enter(cast.analyst)
+    first, second = (
+        Run.objects.create(
+            as_of=real_now(), status="queued", requested_by="x", requested_at=real_now(),
+            attempts=attempts,
+        )
+        for attempts in (2, 0)
+    )  # fmt: skip
+    address = reverse("admin:segmentation_run_progress", args=[second.pk])
+    assert "1 run is before it." in client.get(address).content.decode()
+    Run.objects.filter(pk=first.pk).update(not_before=real_now() + timedelta(minutes=5))
+    assert "before it" not in client.get(address).content.decode()
+    text = client.get(reverse("admin:segmentation_run_progress", args=[first.pk])).content.decode()
+    assert "The next attempt is at" in text
+    assert "2 attempts came to nothing" in text
+
+
+def test_stopping_a_run_is_shown_first_and_needs_its_right(
+    cast: Cast, shop: Shop, enter: Enter
+) -> None:
+    run = Run.objects.create(
+        as_of=real_now(), status="queued", requested_by="x", requested_at=real_now()
+    )
+    stop = reverse("admin:segmentation_run_cancel", args=[run.pk])
+    page_address = reverse("admin:segmentation_run_change", args=[run.pk])
+    for person in (cast.analyst, cast.reviewer, cast.auditor, cast.support_agent):
+        client = enter(person)
+        assert client.get(stop).status_code == 403
+        assert client.post(stop).status_code == 403
+        if person == cast.analyst:
+            assert stop not in client.get(page_address).content.decode()
+    client = enter(cast.operations_manager)
+    assert stop in client.get(page_address).content.decode()
+    shown = client.get(stop)
+    assert shown.status_code == 200
+    assert "It publishes nothing" in shown.content.decode()
+    run.refresh_from_db()
+    assert (run.status, run.cancelled_at) == ("queued", None)
+    assert client.post(stop).headers["Location"] == page_address
+    run.refresh_from_db()
+    assert (run.status, run.error_code) == ("failed", "cancelled")
+    assert run.cancelled_by == cast.operations_manager.get_username()
+    text = client.get(page_address).content.decode()
+    assert f"Stopped by {run.cancelled_by}. Nothing was published." in text
+    assert stop not in text
+    late = client.post(stop, follow=True).content.decode()
+    assert "It was too late" in late
 
 
 def test_a_run_shows_some_stores_no_figures_of_all(cast: Cast, shop: Shop, enter: Enter) -> None:

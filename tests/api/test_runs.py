@@ -40,6 +40,8 @@ def test_runs_come_newest_first_page_by_page(shop: Shop, caller: Caller) -> None
         "started_at": "2026-03-02T00:00:00+08:00", "finished_at": "2026-03-02T00:00:03+08:00",
         "customers": 6, "error": None, "decision": None, "decided_by": None, "decided_at": None,
         "decision_reason": None,
+        "error_code": None, "attempts": 1, "next_attempt_at": None,
+        "cancelled_by": None,
     }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import pytest
 from pyroaring import BitMap
 
 from segmentation.api.parameters import closed
+from segmentation.api.segments import shown_instant
 from segmentation.models import AccessRecord, Customer, Objection, Run, SegmentResult
 from segmentation.services.api_keys import create_api_key
 from tests.fixtures.sample import (
@@ -57,6 +58,7 @@ def put_members(shop: Shop, *, hidden: bool, members: set[int], run: Run | None 
 
 
 def test_the_list_has_sizes_of_the_newest_run(shop: Shop, caller: Caller) -> None:
+    failed = Run.objects.get(status=Run.Status.FAILED)
     found = get(caller("segments:read"), "segments")
     assert found == {
         "next": None,
@@ -70,6 +72,14 @@ def test_the_list_has_sizes_of_the_newest_run(shop: Shop, caller: Caller) -> Non
                 "size": 6,
                 "run": shop.run.pk,
                 "as_of": "2026-03-02T00:00:00+08:00",
+                "last_good_as_of": "2026-03-02T00:00:00+08:00",
+                "last_error": {
+                    "run": failed.pk,
+                    "as_of": shown_instant(failed.as_of),
+                    "status": "failed",
+                    "code": "",
+                    "message": "The run's page in the admin says what.",  # it names a hidden one
+                },
             }
         ],
     }

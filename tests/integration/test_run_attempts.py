@@ -15,9 +15,11 @@ from django.utils import translation
 
 from membership.models import Membership
 from membership.services import recompute
-from segmentation.models import Run, SegmentResult
+from segmentation.models import Run, Segment, SegmentResult
+from segmentation.queries import newest_published_run
 from segmentation.services import run_holds, runs
 from segmentation.services.run_errors import error_words
+from segmentation.services.run_standing import last_good_as_ofs, run_in_trouble
 from tests.fixtures.world import CLUB, World, day
 
 NOW = datetime(2026, 1, 15, tzinfo=UTC)
@@ -264,3 +266,59 @@ def test_a_run_tells_what_its_stages_cost(world: World) -> None:
     assert again.rows["mirror"] == 0
     assert again.rows["facts"] == run.rows["facts"]
     assert again.spilled == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_fails_in_one_definition_empties_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S07: everything, the parents of what failed too, stays as it was last good, and says so."""
+    first = world.run("2026-01-15")
+    before = recompute.compute
+
+    def broken(duck: duckdb.DuckDBPyConnection, plan: Any, *args: Any, **named: Any) -> Any:
+        found = before(duck, plan, *args, **named)
+        duck.execute("SELECT error('the rule of segment spenders met a value it can not read')")
+        return found
+
+    monkeypatch.setattr(recompute, "compute", broken)
+    world.order("bert", "2026-01-15T09:00:00", "5000.00")
+    asked = recompute.request_run(as_of=day("2026-01-16"), actor="tester", now=real())
+    done = recompute.execute_next_run(clock=real)
+    assert done is not None
+    assert (done.pk, done.status, done.attempts) == (asked.pk, Run.Status.FAILED, 1)
+    assert newest_published_run() == first
+    assert world.members(first, "spenders") == {"anna"}
+    assert world.tiers() == {"anna": "silver"}
+    ids = {segment.pk: segment.key for segment in Segment.objects.all()}
+    good = last_good_as_ofs(list(ids))
+    assert {ids[key]: at for key, at in good.items()} == {
+        "spenders": first.as_of, "others": first.as_of,
+    }  # fmt: skip
+    assert run_in_trouble(first) == asked
+    monkeypatch.setattr(recompute, "compute", before)
+    healed = world.run("2026-01-16")
+    assert run_in_trouble(healed) is None
+    assert world.members(healed, "spenders") == {"anna", "bert"}
+
+
+@pytest.mark.django_db
+def test_trouble_is_what_concerns_current_figures() -> None:
+    def made(status: str, as_of: str, **more: Any) -> Run:
+        return Run.objects.create(
+            status=status, as_of=day(as_of), requested_by="x", requested_at=NOW, **more
+        )
+
+    made("failed", "2026-01-14")
+    published = made("published", "2026-01-15")
+    assert run_in_trouble(published) is None
+    made("failed", "2026-01-10")  # a run for the past
+    made("failed", "2026-01-16", is_dry_run=True)
+    made("queued", "2026-01-16")
+    assert run_in_trouble(published) is None
+    failed = made("failed", "2026-01-16")
+    made("historical", "2026-01-12")  # one that went well hides nothing
+    assert run_in_trouble(published) == failed
+    retried = made("queued", "2026-01-17", attempts=1, error_code="database")
+    assert run_in_trouble(published) == retried
+    assert run_in_trouble(None) == retried
