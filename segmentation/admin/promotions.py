@@ -65,6 +65,8 @@ class PromotionForm(forms.ModelForm[PromotionEvent]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if "note" in self.fields:
+            self.fields["note"].widget.attrs["rows"] = 3
         if self.instance.pk:
             self.fields["seen"].initial = state_of(self.instance, _NAMED)
         elif "timezone" in self.fields:

@@ -34,6 +34,11 @@ class Command(ContractCommand):
         run = follow_run(run.pk, clock=real_now, on_stage=self._show_stage)
         if run.status == Run.Status.FAILED:
             raise TierwiseError(f"Run {run.pk} failed: {run.error}", code="run_failed")
+        if run.status == Run.Status.HELD:
+            self.stderr.write(
+                f"Run {run.pk} is held: it found something quite unlike the runs before it. The last "
+                "published result stays until somebody releases or rejects it on its page."
+            )
         return run_document(run)
 
     def _show_stage(self, run: Run) -> None:
