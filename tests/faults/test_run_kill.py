@@ -49,25 +49,29 @@ def world(settings: Any, tmp_path: Path) -> World:
     return found
 
 
-def run_elsewhere(var_dir: Path, point: str, *, work: str = "run") -> int:
-    """The exit code of another process that does the next run (`work` "instant": the next batch
-    of the instant path) and dies at `point`."""
+def elsewhere(var_dir: Path) -> dict[str, str]:
+    """The environment of another process that works on the test's database."""
     given = connection.settings_dict
     host = given["HOST"]
     address = f"?host={host}" if str(host).startswith("/") else ""
     port = f":{given['PORT']}" if given["PORT"] else ""
     place = "" if address else f"{host}{port}"
-    environment = {
+    return os.environ | {
         "DATABASE_URL": f"postgresql://{given['USER']}@{place}/{given['NAME']}{address}",
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "TIERWISE_TESTING": "1",
         "TIME_ZONE": "Asia/Shanghai",
         "VAR_DIR": str(var_dir),
     }
+
+
+def run_elsewhere(var_dir: Path, point: str, *, work: str = "run") -> int:
+    """The exit code of another process that does the next run (`work` "instant": the next batch
+    of the instant path) and dies at `point`."""
     return subprocess.run(
         [sys.executable, "-m", "tests.faults.run_and_die", point, work],
         cwd=REPOSITORY,
-        env=os.environ | environment,
+        env=elsewhere(var_dir),
         check=False,
         timeout=120,
     ).returncode
