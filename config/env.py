@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import zoneinfo
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -126,6 +127,60 @@ def instant(name: str) -> datetime | None:
             f"{name}={value!r}: write an ISO time with offset, such as 2018-01-01T00:00:00-05:00"
         )
     return parsed
+
+
+def web_address(name: str) -> str:
+    """`https://host[:port][/path]` without the slash at its end; empty if it is not given."""
+    value = text(name).rstrip("/")
+    if value and not re.fullmatch(r"https?://[A-Za-z0-9.\-\[\]:]+(/[A-Za-z0-9._~/-]*)?", value):
+        raise BadEnvironment(f"{name}={value!r}: write for example https://tierwise.example.com")
+    return value
+
+
+@dataclass(frozen=True)
+class Mail:
+    """A mail server; host "" for none."""
+
+    host: str = ""
+    port: int = 25
+    user: str = ""
+    password: str = ""
+    is_tls: bool = False
+    is_starttls: bool = False
+
+
+# Scheme -> usual port, TLS from the start, TLS after STARTTLS.
+_MAIL_SCHEMES = {
+    "smtp": (587, False, True),
+    "smtps": (465, True, False),
+    "smtp+plain": (25, False, False),
+}
+
+
+def mail(name: str) -> Mail:
+    """The server of `smtp://user:password@host:port`; the message of a refusal has no password."""
+    url = text(name)
+    if not url:
+        return Mail()
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme not in _MAIL_SCHEMES or not parts.hostname or parts.path.strip("/"):
+        raise BadEnvironment(
+            f"{name}: write smtp://user:password@host:587 (STARTTLS), smtps://user:password@host:465"
+            " (TLS) or smtp+plain://host:25"
+        )
+    usual, is_tls, is_starttls = _MAIL_SCHEMES[parts.scheme]
+    return Mail(
+        host=parts.hostname,
+        port=port or usual,
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        is_tls=is_tls,
+        is_starttls=is_starttls,
+    )
 
 
 def database(url: str) -> dict[str, object]:

@@ -15,6 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from membership.models import Alert, AlertKind
 from segmentation.models import Customer, FactBatch, MirrorManifest, Run
 from segmentation.queries import installation
 
@@ -100,11 +101,22 @@ class _Figures(Collector):
             "Batches that the mirror has not taken yet",
             value=FactBatch.objects.filter(generation=None).count(),
         )
+        yield _alerts()
         yield GaugeMetricFamily(
             "tierwise_mirror_generation",
             "Newest generation of the mirror",
             value=MirrorManifest.objects.aggregate(n=Max("generation"))["n"] or 0,
         )
+
+
+def _alerts() -> Metric:
+    """By kind, those that are not over, also the acknowledged ones."""
+    family = GaugeMetricFamily("tierwise_alerts_open", "Alerts not resolved", labels=["kind"])
+    unresolved = Alert.objects.exclude(state=Alert.State.RESOLVED).order_by()
+    found = dict(unresolved.values_list("rule__kind").annotate(n=Count("pk")))
+    for kind in AlertKind.values:
+        family.add_metric([kind], found.get(kind, 0))
+    return family
 
 
 @require_safe

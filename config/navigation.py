@@ -14,6 +14,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from membership.admin import verification
+from membership.services.alerting import open_alerts
 from membership.services.home import own_jobs_under_way
 from segmentation.admin import operations
 from segmentation.queries.changes import readable_models
@@ -84,6 +85,11 @@ OPERATIONS: tuple[Place, ...] = (
 )
 LOOKS = ("segmentation.accessrecord",)
 STAFF = ("auth.user", "auth.group")
+ALERT_RULES = (
+    "membership.alertrule",
+    "membership.alertchannel",
+    "membership.alertdelivery",
+)
 KEYS = ("segmentation.apikey", "segmentation.apikeyuse")
 SCHEDULES = (
     "django_celery_beat.periodictask",
@@ -120,6 +126,7 @@ TREE: tuple[tuple[str | Promise, tuple[Entry, ...]], ...] = (
             Entry(_("Facts"), "receipt_long", FACTS),
             Entry(_("Imports"), "upload_file", ("segmentation.factbatch",)),
             Entry(_("Runs"), "autorenew", RUNS),
+            Entry(_("Alerts"), "notifications", ("membership.alert",), open_alerts),
             Entry(_("Data quality"), "fact_check", (QUALITY,)),
             Entry(_("Promotion calendar"), "event", ("segmentation.promotionevent",)),
             Entry(_("Jobs"), "pending_actions", ("segmentation.job",), own_jobs_under_way),
@@ -138,6 +145,7 @@ TREE: tuple[tuple[str | Promise, tuple[Entry, ...]], ...] = (
         (
             Entry(_("Staff"), "manage_accounts", STAFF),
             Entry(_("API keys"), "key", KEYS),
+            Entry(_("Alert rules"), "notifications_active", ALERT_RULES),
             Entry(_("Schedules"), "schedule", SCHEDULES),
             Entry(_("Installation"), "settings", ("segmentation.installation",)),
         ),
@@ -154,6 +162,7 @@ TABS: tuple[tuple[str, tuple[Place, ...]], ...] = (
     ("staff", STAFF),
     ("keys", KEYS),
     ("schedules", SCHEDULES),
+    ("alert_rules", ALERT_RULES),
 )
 TAB_WORDS = {
     "auth.user": _("Staff"),

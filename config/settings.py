@@ -249,6 +249,19 @@ CELERY_BEAT_SCHEDULER = "config.beat:ProjectScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 DJANGO_CELERY_BEAT_TZ_AWARE = True
 
+# Messages to people: alerts -----------------------------------------------------------------------
+# Where browsers find this installation, for links in messages; without it they have none.
+PUBLIC_URL = env.web_address("PUBLIC_URL")
+_mail = env.mail("EMAIL_URL")  # without it no e-mail goes out, and who sends one is told
+EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+EMAIL_HOST, EMAIL_PORT = _mail.host, _mail.port
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail.user, _mail.password
+EMAIL_USE_SSL, EMAIL_USE_TLS = _mail.is_tls, _mail.is_starttls
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.text("EMAIL_FROM", "tierwise@localhost")
+# Hosts that webhooks may reach although they are private or speak HTTP.
+ALERT_INTERNAL_HOSTS = env.words("ALERT_INTERNAL_HOSTS", [])
+
 # Logging ------------------------------------------------------------------------------------------
 LOG_LEVEL = env.choice(
     "LOG_LEVEL",

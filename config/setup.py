@@ -124,6 +124,15 @@ def make_periodic_tasks(time_zone: str) -> None:
             "expire_seconds": TICK_SECONDS * 2,
         },
     )
+    minute, _ = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.MINUTES)
+    PeriodicTask.objects.get_or_create(
+        name=gettext_noop("Check alerts"),
+        defaults={
+            "task": "membership.tasks.watch",
+            "interval": minute,
+            "expire_seconds": 120,
+        },
+    )
     PeriodicTask.objects.get_or_create(
         name=gettext_noop("Remove old job files"),
         defaults={"task": "segmentation.tasks.remove_old_job_files", "crontab": daily},

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from zoneinfo import ZoneInfo
+
 from celery import shared_task
+from django.conf import settings
 
 from config.clock import now, real_now
-from membership.services import recompute
+from membership.services import alert_delivery, alerting, recompute
 
 
 @shared_task(name="membership.tasks.execute_due_runs")
@@ -23,3 +26,12 @@ def recompute_daily() -> int:
     return recompute.request_run(
         as_of=now(), actor="schedule", now=real_now(), is_scheduled=True
     ).pk
+
+
+@shared_task(name="membership.tasks.watch")
+def watch() -> int:
+    """Look at every alert rule, then tell the channels; returns how many alerts were opened."""
+    zone = ZoneInfo(settings.TIME_ZONE)
+    found = alerting.look(now=real_now(), project_now=now(), zone=zone)
+    alert_delivery.deliver_due(clock=real_now, zone=zone)
+    return found.opened

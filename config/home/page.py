@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from config import clock
 from segmentation.permissions import EDIT_DRAFTS, IMPORT_FACTS, publish_permission
 
-from . import members, runs, work
+from . import alerts, members, runs, work
 from .blocks import Block, Viewing
 
 _VIEW_ACCESS = "segmentation.view_accessrecord"
@@ -80,6 +80,7 @@ def _figures(viewing: Viewing) -> list[Block | None]:
     blocks: list[Block | None] = []
     if viewing.may(runs.VIEW_RUN):
         blocks.append(runs.run_block(viewing))
+    blocks.append(alerts.alerts_block(viewing))
     blocks.append(runs.wrong_block(viewing))
     has_work = any(viewing.may(right) for right in _JOBS)
     blocks.append(work.waiting_block(viewing, is_shown_empty=has_work))

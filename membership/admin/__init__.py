@@ -1,8 +1,22 @@
 """The admin of what we promise to customers; each module registers its pages."""
 
-from . import builder, customer_page, histories, memberships, programs, runs, transitions
+from . import (
+    alert_channels,
+    alert_rules,
+    alerts,
+    builder,
+    customer_page,
+    histories,
+    memberships,
+    programs,
+    runs,
+    transitions,
+)
 
 __all__ = [
+    "alert_channels",
+    "alert_rules",
+    "alerts",
     "builder",
     "customer_page",
     "histories",

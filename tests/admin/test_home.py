@@ -67,20 +67,23 @@ def _words(cell: Any) -> str:
     [
         (
             "operations_manager",
-            ["newest-run", "wrong", "waiting", "tiers", "segments", "moved", "imports"],
+            ["newest-run", "alerts", "wrong", "waiting", "tiers", "segments", "moved", "imports"],
         ),
         (
             "reviewer",
-            ["newest-run", "wrong", "waiting", "tiers", "segments", "publishes", "moved"],
+            ["newest-run", "alerts", "wrong", "waiting", "tiers", "segments", "publishes", "moved"],
         ),
-        ("analyst", ["newest-run", "wrong", "waiting", "tiers", "segments", "publishes", "moved"]),
+        (
+            "analyst",
+            ["newest-run", "alerts", "wrong", "waiting", "tiers", "segments", "publishes", "moved"],
+        ),
         ("support_agent", ["search", "tiers", "moved"]),
         ("store_manager", ["search", "stores", "waiting", "tiers", "moved"]),
         (
             "auditor",
             [
-                "accesses", "publishes", "newest-run", "wrong", "waiting", "tiers", "segments",
-                "moved",
+                "accesses", "publishes", "newest-run", "alerts", "wrong", "waiting", "tiers",
+                "segments", "moved",
             ],
         ),
         (

@@ -37,9 +37,17 @@ TREE = {
     "Customers": ["Customers"],
     "Tags & segments": ["Tags", "Metrics", "Segments", "Layerings", "Lists", "Drafts"],
     "Programs": ["Programs", "Tiers and rules", "Memberships", "Transitions"],
-    "Data & runs": ["Facts", "Imports", "Runs", "Data quality", "Jobs"],
+    "Data & runs": [
+        "Facts",
+        "Imports",
+        "Runs",
+        "Alerts",
+        "Data quality",
+        "Promotion calendar",
+        "Jobs",
+    ],
     "Audit": ["Operations log", "Access to sensitive data", "Verification"],
-    "Settings": ["Staff", "API keys", "Schedules", "Installation"],
+    "Settings": ["Staff", "API keys", "Alert rules", "Schedules", "Installation"],
 }
 
 
@@ -63,8 +71,8 @@ def test_navigation_is_the_one_tree(cast: Cast, shop: Shop, enter: Enter) -> Non
     ("person", "expected"),
     [
         ("operations_manager", {**TREE, "Audit": ["Operations log", "Verification"],
-                                "Settings": ["Installation"]}),
-        ("auditor", {**TREE, "Settings": ["Staff", "API keys", "Schedules", "Installation"]}),
+                                "Settings": ["Alert rules", "Installation"]}),
+        ("auditor", TREE),
         ("support_agent", {"": ["Home"], "Customers": ["Customers"],
                            "Tags & segments": ["Segments"], "Programs": TREE["Programs"],
                            "Data & runs": ["Facts"]}),

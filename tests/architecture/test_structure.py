@@ -85,9 +85,9 @@ def test_files_stay_short() -> None:
 
 # Shown on the page of what they belong to, and nowhere else.
 WITHOUT_PAGE = {
+    "AlertRoute": "channels on the page of an alert rule",
     "Card": "folder and owner on a definition's page",
     "CustomerListMember": "members on a list's page",
-    "CustomerMerge": "what an undo of a merge needs",
     "LastUse": "the filter of unused definitions",
     "Person": "a proxy of User that keeps its history",
     "PersonRight": "rights on a person's page",
