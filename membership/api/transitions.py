@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
@@ -14,7 +14,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from membership.models import Transition
+from membership.models import InstantBatch, Transition
 from segmentation.api.pagination import PAGE_PARAMETERS, next_address, page_of
 from segmentation.api.parameters import Parameters, is_whole
 from segmentation.api.schema import PAGE, errors, pages_of
@@ -37,6 +37,7 @@ _ID = {
     "reasons": ["qualifies_higher"],
     "values": {"net_spend_365d": "10230.50"},
     "run": 12,
+    "between_runs": False,
 }
 
 
@@ -47,7 +48,7 @@ class TransitionRow(serializers.Serializer[Any]):
     kind = serializers.ChoiceField(choices=list(Transition.Kind.choices))
     from_tier = serializers.CharField(allow_null=True)
     to_tier = serializers.CharField(allow_null=True)
-    at = serializers.DateTimeField(help_text="the run's as-of")
+    at = serializers.DateTimeField(help_text="the as-of at which it was decided")
     since = serializers.DateTimeField(allow_null=True)
     until = serializers.DateTimeField(allow_null=True)
     grace_until = serializers.DateTimeField(allow_null=True)
@@ -55,7 +56,10 @@ class TransitionRow(serializers.Serializer[Any]):
     values = serializers.DictField(
         child=serializers.CharField(allow_null=True), help_text="the metrics that decided"
     )
-    run = serializers.IntegerField()
+    run = serializers.IntegerField(
+        help_text="which decided, or, between runs, whose definitions decided"
+    )
+    between_runs = serializers.BooleanField(help_text="decided at once, on facts from the API")
 
 
 class Transitions(ApiView):
@@ -63,9 +67,9 @@ class Transitions(ApiView):
 
     To follow: start with `since` an instant (or without), then send the `since` of the last answer
     as `since` of the next request, for ever. No row is lost and none comes twice: ids rise in the
-    order in which runs publish, because only one run publishes at a time and all its rows appear
-    together. `since` an instant begins with the runs of that as-of or later; a whole number begins
-    behind the row of that id.
+    order in which runs and batches between runs appear, because only one writes at a time and all
+    its rows appear together. `since` an instant begins with the runs and batches of that as-of or
+    later; a whole number begins behind the row of that id.
     """
 
     scope = "members:read"
@@ -140,7 +144,9 @@ def _from(rows: QuerySet[Transition], begin: int | datetime) -> QuerySet[Transit
         return rows.filter(pk__gt=begin)
     # Through the runs, which are few: there is no index on the instant over all programs.
     runs = Run.objects.filter(status=Run.Status.PUBLISHED, as_of__gte=begin)
-    return rows.filter(run__in=runs.values("pk"))
+    batches = InstantBatch.objects.filter(as_of__gte=begin)
+    decided = Q(instant_batch=None, run__in=runs.values("pk"))
+    return rows.filter(decided | Q(instant_batch__in=batches.values("pk")))
 
 
 def _document(row: Transition) -> dict[str, Any]:
@@ -163,4 +169,5 @@ def _document(row: Transition) -> dict[str, Any]:
         "reasons": row.reasons,
         "values": row.values,
         "run": row.run_id,
+        "between_runs": row.instant_batch_id is not None,
     }

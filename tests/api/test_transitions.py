@@ -59,6 +59,7 @@ def test_a_row_as_it_is_shown(shop: Shop, caller: Caller) -> None:
             "since": "2026-03-02T00:00:00+08:00", "until": "2027-03-02T00:00:00+08:00",
             "grace_until": None, "reasons": ["qualifies"], "values": {"net_spend_365d": "2480.50"},
             "run": shop.run.pk,
+            "between_runs": False,
         }
     ]  # fmt: skip
     assert found["since"] == str(row.pk)
