@@ -18,9 +18,10 @@ from prometheus_client.registry import Collector
 from membership.models import Alert, AlertKind
 from segmentation.models import Customer, FactBatch, MirrorManifest, Run
 from segmentation.queries import installation
+from segmentation.services.marks import waiting_marks
 
 from .celery import app
-from .clock import real_now
+from .clock import now, real_now
 
 
 @require_safe
@@ -101,12 +102,33 @@ class _Figures(Collector):
             "Batches that the mirror has not taken yet",
             value=FactBatch.objects.filter(generation=None).count(),
         )
+        yield from _marks()
         yield _alerts()
         yield GaugeMetricFamily(
             "tierwise_mirror_generation",
             "Newest generation of the mirror",
             value=MirrorManifest.objects.aggregate(n=Max("generation"))["n"] or 0,
         )
+
+
+def _marks() -> Iterator[Metric]:
+    """What the instant path has before it."""
+    waiting = waiting_marks(now=now())
+    yield GaugeMetricFamily(
+        "tierwise_marks_waiting",
+        "Facts from the API whose customers' tiers nobody has looked at, at most 100,000",
+        value=waiting.marks,
+    )
+    yield GaugeMetricFamily(
+        "tierwise_oldest_mark_age_seconds",
+        "Seconds since the oldest of these facts came in, 0 without one",
+        value=(real_now() - waiting.oldest).total_seconds() if waiting.oldest else 0,
+    )
+    yield GaugeMetricFamily(
+        "tierwise_marks_failing",
+        "Of these, how many failed before and wait for another attempt",
+        value=waiting.failing,
+    )
 
 
 def _alerts() -> Metric:
