@@ -115,15 +115,15 @@ def passing_words(finding: Finding) -> str:
 
 
 _MEASURES = {
-    ("segment", "change"): gettext_lazy("the last published run, at most 30 % more or fewer"),
+    ("segment", "change"): gettext_lazy("the last published run, at most 30 %% more or fewer"),
     ("segment", "spread"): gettext_lazy(
         "its size in the last published runs, at most 3 standard deviations away"
     ),
     ("segment", "promotion"): gettext_lazy(
-        "the same day of the promotion “%(compared)s”, at most 30 % more or fewer"
+        "the same day of the promotion “%(compared)s”, at most 30 %% more or fewer"
     ),
     ("segment", "first_promotion"): gettext_lazy(
-        "the run before the promotion “%(promotion)s”, at most 30 % fewer; there was no earlier "
+        "the run before the promotion “%(promotion)s”, at most 30 %% fewer; there was no earlier "
         "one of its kind"
     ),
     ("volume", "volume"): gettext_lazy(
