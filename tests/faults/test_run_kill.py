@@ -79,7 +79,11 @@ def run_elsewhere(var_dir: Path, point: str, *, work: str = "run") -> int:
 
 def published_state() -> list[Any]:
     return [
-        list(Membership.objects.order_by("pk").values_list("customer__external_id", "tier")),
+        list(
+            Membership.objects.values_list("customer__external_id", "tier").order_by(
+                "customer__external_id"
+            )
+        ),
         list(Transition.objects.order_by("pk").values_list("kind", "to_tier", "values")),
         SegmentResult.objects.count(),
         RunCount.objects.count(),
