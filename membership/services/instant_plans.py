@@ -41,6 +41,7 @@ _compiled: dict[tuple[object, ...], tuple[CompiledPlan, frozenset[str]]] = {}
 
 def instant_plan(run: Run, as_of: datetime) -> InstantPlan:
     """The plan for the definitions of a published run, with the versions in force at `as_of`."""
+    assert run.definition_set_id is not None  # every published run has one
     stored = DefinitionSet.objects.filter(pk=run.definition_set_id)
     digest = stored.values_list("digest", flat=True).get()
     catalog, programs = _definitions(digest)
