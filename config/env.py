@@ -7,6 +7,7 @@ import re
 import zoneinfo
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
@@ -92,6 +93,21 @@ def rate(name: str, default: str) -> str:
 def words(name: str, default: list[str]) -> list[str]:
     """A list separated by commas."""
     return [word.strip() for word in text(name).split(",") if word.strip()] or default
+
+
+def networks(name: str, default: list[str]) -> list[IPv4Network | IPv6Network]:
+    """Addresses and networks separated by commas; the word `unix` is left out."""
+    found: list[IPv4Network | IPv6Network] = []
+    for word in words(name, default):
+        if word == "unix":
+            continue
+        try:
+            found.append(ip_network(word, strict=False))
+        except ValueError:
+            raise BadEnvironment(
+                f"{name}={word!r}: write addresses or networks, such as 127.0.0.1,10.0.0.0/8"
+            ) from None
+    return found
 
 
 def currency(name: str, default: str) -> str:

@@ -22,6 +22,7 @@ from segmentation.services.marks import waiting_marks
 
 from .celery import app
 from .clock import now, real_now
+from .work_figures import work_figures
 
 
 @require_safe
@@ -102,6 +103,7 @@ class _Figures(Collector):
             "Batches that the mirror has not taken yet",
             value=FactBatch.objects.filter(generation=None).count(),
         )
+        yield from work_figures(now=real_now())
         yield from _marks()
         yield _alerts()
         yield GaugeMetricFamily(

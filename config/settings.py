@@ -85,6 +85,7 @@ INSTALLED_APPS = [
     "membership",
 ]
 MIDDLEWARE = [
+    "config.proxies.TrustedProxies",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -163,6 +164,10 @@ CSRF_COOKIE_SAMESITE = "Lax"
 HTTPS = env.boolean("HTTPS", False)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_SSL_REDIRECT = HTTPS
+# Proxies in front; theirs alone is the word about a client's address and about HTTPS.
+_loopback = ["127.0.0.0/8", "::1", "unix"] if HTTPS else []
+TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES", _loopback)
+TRUSTS_UNIX_SOCKET = "unix" in env.words("TRUSTED_PROXIES", _loopback)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_REFERRER_POLICY = "same-origin"

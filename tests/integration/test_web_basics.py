@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.db import DatabaseError, connection, transaction
 from django.http import HttpResponse
@@ -9,7 +11,7 @@ from django.test import Client, RequestFactory
 
 from config.clock import real_now
 from config.security import UnstorableInput
-from segmentation.models import Installation
+from segmentation.models import FactBatch, Installation, Job, Run
 
 
 @pytest.mark.django_db
@@ -31,7 +33,42 @@ def test_health(client: Client) -> None:
 def test_metrics_are_prometheus_text(client: Client) -> None:
     found = client.get("/metrics")
     assert found["Content-Type"].startswith("text/plain")
-    assert 'tierwise_runs{status="published"} 0.0' in found.content.decode()
+    text = found.content.decode()
+    assert 'tierwise_runs{status="published"} 0.0' in text
+    assert "tierwise_mirror_lag_seconds 0.0" in text
+    assert 'tierwise_queue_age_seconds{kind="run"} 0.0' in text
+    assert "\ntierwise_last_run_age_seconds " not in text  # there was none
+
+
+@pytest.mark.django_db
+def test_metrics_tell_how_far_behind_work_is(client: Client) -> None:
+    now = real_now()
+    FactBatch.objects.create(
+        kind="orders", source="api", actor="whisper", recorded_at=now - timedelta(minutes=5)
+    )
+    for minutes, status, attempts in ((3, "queued", 7), (90, "published", 1)):
+        at = now - timedelta(minutes=minutes)
+        Run.objects.create(
+            as_of=at, status=status, requested_by="whisper", requested_at=at, attempts=attempts,
+            finished_at=at if status == "published" else None, memory={"rules": 5, "facts": 7},
+        )  # fmt: skip
+    Job.objects.create(
+        kind="verify_run", actor="whisper", subject="segment:whisper",
+        requested_at=now - timedelta(minutes=1),
+    )  # fmt: skip
+    text = client.get("/metrics").content.decode()
+    assert "whisper" not in text
+    told = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    for name, least in (
+        ("tierwise_mirror_lag_seconds", 300),
+        ('tierwise_queue_age_seconds{kind="run"}', 180),
+        ('tierwise_queue_age_seconds{kind="verify_run"}', 60),
+        ("tierwise_last_run_age_seconds", 5400),
+    ):
+        assert least <= float(told[name]) < least + 50, name
+    assert told["tierwise_run_attempts"] == "7.0"
+    assert told["tierwise_run_memory_bytes"] == "7.0"
+    assert told['tierwise_jobs{status="queued"}'] == "1.0"
 
 
 @pytest.mark.django_db
