@@ -2,6 +2,7 @@
 
 from . import (
     alert_channels,
+    alert_deliveries,
     alert_rules,
     alerts,
     builder,
@@ -15,6 +16,7 @@ from . import (
 
 __all__ = [
     "alert_channels",
+    "alert_deliveries",
     "alert_rules",
     "alerts",
     "builder",

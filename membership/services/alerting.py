@@ -20,7 +20,8 @@ from membership.domain.alerts import GIVE_UP_AFTER, end_of_quiet, thresholds_of
 from membership.models import Alert, AlertChannel, AlertDelivery, AlertRule
 from segmentation.permissions import Viewer, row_scope
 
-from .alert_conditions import CONDITIONS, Findings, Watched
+from .alert_conditions import CONDITIONS
+from .alert_findings import Findings, Watched
 
 # A longer pause between two looks means that nobody was watching.
 WATCHING_GAP = timedelta(minutes=5)

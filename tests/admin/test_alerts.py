@@ -23,6 +23,7 @@ from tests.fixtures.sample import Shop
 pytestmark = pytest.mark.django_db
 
 Enter = Callable[..., Client]
+CRITICAL = ("Run failed", "Run held", "Run did not happen", "Oracle disagrees")
 LISTS = ("alert", "alertrule", "alertchannel", "alertdelivery")
 SECRET, ADDRESS = (
     "SEC-of-the-robot",
@@ -101,6 +102,7 @@ def test_home_and_the_sidebar_say_how_many_are_open(
     cast: Cast, alerts: list[Alert], enter: Enter
 ) -> None:
     AlertRule.objects.update(checked_at=real_now())
+    AlertRule.objects.filter(kind="upgrades").update(owner=cast.analyst)
     client = enter(cast.analyst)
     assert _badge(client) == len(PARAMETERS)
     block = next(
@@ -109,9 +111,14 @@ def test_home_and_the_sidebar_say_how_many_are_open(
         if block.key == "alerts"
     )
     rows = block.context["table"].rows
+    kinds = [alert.rule.get_kind_display() for alert in reversed(alerts)]
+    critical = [kind for kind in kinds if kind in CRITICAL]
+    warnings = [kind for kind in kinds if kind not in (*CRITICAL, "Approval waiting")]
     assert len(rows) == 8
-    assert "Unusually many upgrades" in str(rows[1][0])
-    assert rows[1][2].startswith("Gold Club: 900 upgrades on 2026-03-02")
+    for kind, row in zip([*critical, *warnings], rows, strict=False):
+        assert kind in str(row[0])
+        assert ("Mine" in str(row[0])) is (kind == "Unusually many upgrades")
+    assert rows[4][2].startswith("Gold Club: 900 upgrades on 2026-03-02")
 
 
 @pytest.mark.parametrize(("minutes", "is_told"), [(4, False), (6, True)])
@@ -370,6 +377,19 @@ def test_a_message_that_was_given_up_is_sent_again(
     client.post(_page("alertdelivery_resend", row))
     row.refresh_from_db()
     assert row.state == "sent"
+
+
+def test_all_that_was_given_up_is_sent_again_at_once(
+    cast: Cast, alerts: list[Alert], enter: Enter
+) -> None:
+    rows = list(AlertDelivery.objects.order_by("pk"))
+    AlertDelivery.objects.filter(pk=rows[0].pk).update(state="sent")
+    form = {"action": "resend_chosen", "_selected_action": [row.pk for row in rows[:3]]}
+    enter(cast.auditor).post(_list("alertdelivery"), form)
+    assert not AlertDelivery.objects.filter(state="waiting").exists()
+    enter(cast.operations_manager).post(_list("alertdelivery"), form)
+    waiting = AlertDelivery.objects.filter(state="waiting").order_by("pk")
+    assert [row.pk for row in waiting] == [row.pk for row in rows[1:3]]
 
 
 def test_metrics_count_by_kind(cast: Cast, alerts: list[Alert], client: Client) -> None:

@@ -13,7 +13,7 @@ from django.db import IntegrityError, connection
 
 from membership.models import Alert, AlertDelivery, AlertRule
 from membership.services import alert_delivery, alerting
-from membership.services.alert_conditions import Finding
+from membership.services.alert_findings import Finding
 from segmentation.models import FactBatch
 from tests.fixtures.alerts import make_channel, make_rules
 from tests.fixtures.receiver import Receiver, receiving

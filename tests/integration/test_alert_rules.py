@@ -14,7 +14,7 @@ import pytest
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
 from membership.models import Alert, AlertDelivery, AlertKind, AlertRule, Program, Transition
-from membership.services import alert_conditions, alerting
+from membership.services import alert_conditions, alert_run_conditions, alerting
 from membership.services.alert_words import sentence
 from segmentation.models import Customer, Draft, FactBatch, Installation, Run, Segment
 from tests.fixtures.alerts import make_channel, make_rules
@@ -91,7 +91,7 @@ def _unattended() -> Callable[[], Any]:
 def _daily(hour: str = "8") -> PeriodicTask:
     crontab = CrontabSchedule.objects.create(minute="0", hour=hour, timezone="Asia/Shanghai")
     return PeriodicTask.objects.create(
-        name="Daily", task=alert_conditions.DAILY, crontab=crontab, queue="runs"
+        name="Daily", task=alert_run_conditions.DAILY, crontab=crontab, queue="runs"
     )
 
 
@@ -249,8 +249,10 @@ def test_only_open_alerts_are_acknowledged_and_the_first_person_keeps_it() -> No
 # Runs -------------------------------------------------------------------------------------------
 
 
-def test_dry_runs_and_failures_made_good_are_no_alerts() -> None:
+def test_what_was_meant_and_what_was_made_good_is_no_alert() -> None:
     _run("failed", is_dry_run=True)
+    for code in ("cancelled", "rejected", "overtaken", "superseded"):
+        _run("failed", error_code=code)
     _failed()
     _published()
     assert _look() == alerting.Look(0, 0, 0)
