@@ -32,6 +32,7 @@ _NAMED = (
     "label_en", "label_zh_hans", "kind", "timezone", "starts_on", "ends_on", "after_days",
     "freeze_from", "freeze_until", "note",
 )  # fmt: skip
+_GUARDED = frozenset({"kind", "starts_on", "ends_on", "freeze_from", "freeze_until"})
 _MOST_AFTER = 366
 _YEARS = range(1970, 2200)
 
@@ -92,8 +93,13 @@ class PromotionForm(forms.ModelForm[PromotionEvent]):
             raise forms.ValidationError(_("At most %(most)s days.") % {"most": _MOST_AFTER})
         return days
 
+    def _get_validation_exclusions(self) -> set[str]:
+        """What constraints guard is said in our words, not in theirs."""
+        found: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]
+        return found | _GUARDED
+
     def clean(self) -> dict[str, Any]:
-        self._validate_unique = True  # what constraints guard is said in our words below
+        super().clean()
         asked = self.cleaned_data
         for name in ("starts_on", "ends_on", "freeze_from", "freeze_until"):
             day = asked.get(name)
@@ -168,6 +174,7 @@ class PromotionAdmin(TierwiseAdmin):
     """Promotions, the newest first."""
 
     actions = None
+    kind_title = gettext_lazy("Promotion calendar")
     form = PromotionForm
     list_display = (
         "name", "kind", "shown_days", "shown_after", "shown_freeze", "shown_state",
@@ -214,7 +221,7 @@ class PromotionAdmin(TierwiseAdmin):
     def name(self, row: PromotionEvent) -> str:
         return shown.label(row)
 
-    @admin.display(description=gettext_lazy("days"))
+    @admin.display(description=gettext_lazy("dates"))
     def shown_days(self, row: PromotionEvent) -> SafeString:
         count = (row.ends_on - row.starts_on).days + 1
         number = ngettext("%(count)s day", "%(count)s days", count) % {"count": count}

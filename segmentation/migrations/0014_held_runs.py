@@ -35,8 +35,8 @@ class Migration(migrations.Migration):
                 ('updated_at', models.DateTimeField(auto_now=True, verbose_name='changed at')),
             ],
             options={
-                'verbose_name': 'history of promotion calendar',
-                'verbose_name_plural': 'history of promotion calendar',
+                'verbose_name': 'history of promotions',
+                'verbose_name_plural': 'history of promotions',
                 'abstract': False,
             },
         ),
@@ -89,10 +89,10 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'promotion',
-                'verbose_name_plural': 'promotion calendar',
+                'verbose_name_plural': 'promotions',
                 'ordering': ['-starts_on', 'key'],
                 'permissions': [('override_freeze', 'Can publish while publishing is frozen')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('starts_on__lte', models.F('ends_on'))), name='promotionevent_days'), models.CheckConstraint(condition=models.Q(models.Q(('freeze_from__isnull', True), ('freeze_until__isnull', True)), models.Q(('freeze_from__isnull', False), ('freeze_from__lte', models.F('freeze_until')), ('freeze_until__isnull', False)), _connector='OR'), name='promotionevent_freeze'), django.contrib.postgres.constraints.ExclusionConstraint(expressions=[(models.Func(models.F('kind'), template="int8range(hashtextextended(%(expressions)s, 0), hashtextextended(%(expressions)s, 0), '[]')"), '&&'), (models.Func(models.F('starts_on'), models.F('ends_on'), models.Value('[]'), function='daterange'), '&&')], name='promotionevent_overlap')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('starts_on__lte', models.F('ends_on'))), name='promotionevent_days'), models.CheckConstraint(condition=models.Q(models.Q(('freeze_from__isnull', True), ('freeze_until__isnull', True)), models.Q(('freeze_from__isnull', False), ('freeze_from__lte', models.F('freeze_until')), ('freeze_until__isnull', False)), _connector='OR'), name='promotionevent_freeze'), django.contrib.postgres.constraints.ExclusionConstraint(expressions=[(models.Func(models.Func(models.F('kind'), models.Value(0), function='hashtextextended'), models.Func(models.F('kind'), models.Value(0), function='hashtextextended'), models.Value('[]'), function='int8range'), '&&'), (models.Func(models.F('starts_on'), models.F('ends_on'), models.Value('[]'), function='daterange'), '&&')], name='promotionevent_overlap')],
             },
         ),
         pgtrigger.migrations.AddTrigger(

@@ -11,13 +11,8 @@ from django.utils.translation import gettext_lazy as _
 from .definitions import track
 
 # A text as a range of one number, so that GiST compares it without a database extension.
-_SAME_KIND = Func(
-    F("kind"),
-    template=(
-        "int8range(hashtextextended(%(expressions)s, 0), hashtextextended(%(expressions)s, 0), "
-        "'[]')"
-    ),
-)
+_HASH = Func(F("kind"), Value(0), function="hashtextextended")
+_SAME_KIND = Func(_HASH, _HASH, Value("[]"), function="int8range")
 _DAYS = Func(F("starts_on"), F("ends_on"), Value("[]"), function="daterange")
 
 
@@ -46,7 +41,7 @@ class PromotionEvent(models.Model):
 
     class Meta:
         verbose_name = _("promotion")
-        verbose_name_plural = _("promotion calendar")
+        verbose_name_plural = _("promotions")
         ordering = ["-starts_on", "key"]
         permissions = [("override_freeze", _("Can publish while publishing is frozen"))]
         constraints = [

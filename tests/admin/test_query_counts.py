@@ -22,6 +22,7 @@ from django.urls import reverse
 
 from tests.fixtures.alerts import make_alerts
 from tests.fixtures.cast import Cast
+from tests.fixtures.held import make_promotions
 from tests.fixtures.sample import add_desk, make_shop
 
 from .pages import addresses_of, routes
@@ -54,6 +55,7 @@ def test_queries_per_page(cast: Cast, enter: Callable[..., Client], times: int) 
         make_shop(customers=3 * times, definitions=2 * times)
         add_desk(cast.operations_manager)
         make_alerts(copies=times)
+        make_promotions(copies=times)
     found = _measure(enter(User.objects.create_superuser("boss")))
     if times == 1 and os.environ.get("UPDATE_QUERY_COUNTS"):
         BASELINE.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n")

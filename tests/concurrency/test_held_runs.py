@@ -131,7 +131,8 @@ def test_a_run_under_way_starts_again_from_what_was_released_meanwhile(
     shop = DailyShop(counter=100_000)
     shop.serve([date(2026, 3, 18)])
     wanted = request_run(as_of=day("2026-03-19"), actor="tester", now=real_now())
-    compute, released = recompute._compute, []
+    compute = recompute._compute
+    released: list[Run] = []
 
     def slowly(*args: Any, **kwargs: Any) -> Any:
         found = compute(*args, **kwargs)
