@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,3 +65,56 @@ def test_broken_file_changes_nothing(manage: Manage, facts: Path, tmp_path: Path
     assert done.returncode == 1
     assert "backup" in done.stderr
     assert _customers(manage) == 2
+
+
+def test_restored_on_an_empty_machine_runs_have_the_same_hashes(
+    manage: Manage, other_manage: Manage, tmp_path: Path
+) -> None:
+    """The drill of docs/deploy.md: what was published is derived again from the restored facts, and
+    the next run starts from the restored memberships."""
+
+    def told(where: Manage, *words: str) -> dict[str, Any]:
+        done = where(*words, "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    definitions, orders, file = (tmp_path / name for name in ("d.json", "orders.csv", "backup"))
+    spend = {"metric": "spend", "cmp": "gte", "value": "100"}
+    definitions.write_text(
+        json.dumps(
+            {
+                "metrics": [
+                    {"key": "spend", "source": "orders", "unit": "money", "window": {"all": True},
+                     "aggregate": {"fn": "sum", "field": "net_amount"}}
+                ],
+                "segments": [
+                    {"key": "spenders", "purpose": "service", "visibility": "internal",
+                     "rule": spend}
+                ],
+                "programs": [
+                    {"key": "club", "version": {
+                        "effective_from": "2026-01-01", "keep_for": {"months": 1},
+                        "tiers": [{"key": "gold", "rank": 1, "rule": spend}]}}
+                ],
+            }
+        )
+    )  # fmt: skip
+    rows = "".join(f"O{n},C{n},2026-01-10,{n}.00\n" for n in range(80, 120))
+    orders.write_text(f"order_id,customer_id,placed_at,amount\n{rows}")
+    told(manage, "apply", str(definitions))
+    told(manage, "import", "orders", str(orders))
+    run = told(manage, "recompute", "--as-of", "2026-01-15", "--wait")
+    before = told(manage, "verify_run", str(run["run"]))
+    members = told(manage, "membership", "club")
+    assert manage("backup", str(file)).returncode == 0
+
+    assert other_manage("restore", str(file)).returncode == 0
+    after = told(other_manage, "verify_run", str(run["run"]))
+    assert after == before
+    assert after["equal"] is True
+    assert told(other_manage, "membership", "club") == members
+    again = told(other_manage, "recompute", "--as-of", "2026-01-15", "--wait")
+    assert again["programs"] == run["programs"]
+    verified = told(other_manage, "verify_run", str(again["run"]))
+    assert (verified["equal"], verified["recorded_hash"]) == (True, before["recorded_hash"])
