@@ -64,7 +64,12 @@ FACTS = (
     "segmentation.customertag",
     "segmentation.factversion",
 )
-CUSTOMERS = ("segmentation.customer", "segmentation.privacyrequest", "segmentation.objection")
+CUSTOMERS = (
+    "segmentation.customer",
+    "segmentation.privacyrequest",
+    "segmentation.objection",
+    "segmentation.customermerge",
+)
 LISTS = ("segmentation.customerlist", "segmentation.manualmember")
 VERSIONS = ("membership.programversion", "membership.tier")
 RUNS = (
@@ -72,6 +77,8 @@ RUNS = (
     "segmentation.segmentresult",
     "segmentation.runcount",
     "segmentation.mirrormanifest",
+    "membership.instantbatch",
+    "segmentation.customermark",
 )
 OPERATIONS: tuple[Place, ...] = (
     "pghistory.context",
@@ -175,6 +182,8 @@ TAB_WORDS = {
     "segmentation.definitionversion": _("Published versions"),
     "segmentation.definitionset": _("Definition sets"),
     "segmentation.mirrormanifest": _("Mirror"),
+    "membership.instantbatch": _("Between runs"),
+    "segmentation.customermark": _("Still to look at"),
 }
 
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from .services import erasure, export_sources, personal_export, preview, publishing, verifying
+from .services import (
+    erasure,
+    export_sources,
+    merge_jobs,
+    personal_export,
+    preview,
+    publishing,
+    verifying,
+)
 
 __all__: list[str] = [
     "erasure",
     "export_sources",
+    "merge_jobs",
     "personal_export",
     "preview",
     "publishing",

@@ -23,7 +23,7 @@ from segmentation.engine.snapshots import (
     read_customer,
     read_memberships,
 )
-from segmentation.models import Customer, DefinitionSet, Objection, Run, RunCount
+from segmentation.models import Customer, DefinitionSet, Objection, Run, RunCount, living
 from segmentation.queries import newest_published_run, run_answering, segment_members, withdrawn
 
 
@@ -133,7 +133,7 @@ def profile_document(external_id: str) -> dict[str, Any]:
     run = run_answering()
     catalog, programs = load_definition_set(_definitions(run))
     # The row first: the files of a run may still know somebody who was erased since.
-    if not Customer.objects.filter(external_id=external_id, erased_at=None).exists():
+    if not Customer.objects.filter(living(), external_id=external_id).exists():
         raise NotFoundError(f"There is no customer {external_id}.")
     snapshot = read_customer(run, external_id, catalog)
     if snapshot is None:

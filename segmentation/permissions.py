@@ -22,6 +22,7 @@ from .models import (
     Card,
     Customer,
     CustomerList,
+    CustomerMerge,
     DefinitionSet,
     DefinitionVersion,
     Draft,
@@ -30,6 +31,7 @@ from .models import (
     Segment,
     SegmentResult,
     StaffScope,
+    living,
 )
 from .queries import Withdrawn, withdrawn
 
@@ -47,6 +49,7 @@ EXPORT_DATA = "segmentation.export_data"
 EXPORT_PERSONAL = "segmentation.export_personal_data"
 REVEAL_PERSONAL = "segmentation.reveal_personal_data"
 EDIT_DRAFTS = "segmentation.change_draft"
+MERGE_CUSTOMERS = "segmentation.merge_customers"
 
 _Row = TypeVar("_Row", bound=Model)
 
@@ -77,9 +80,9 @@ def row_scope(user: Viewer) -> tuple[str, ...] | None:
 
 
 def visible_customers(user: Viewer) -> QuerySet[Customer]:
-    """The customers this user may know of; an erased one is nobody's."""
+    """The customers this user may know of; one who is erased or was merged is nobody's."""
     stores = row_scope(user)
-    customers = Customer.objects.filter(erased_at=None)
+    customers = Customer.objects.filter(living())
     return customers if stores is None else customers.filter(home_store__in=stores)
 
 
@@ -89,6 +92,13 @@ def of_visible_customers(
     """Rows whose customer (the path `customer` leads to one) this user may know of."""
     stores = row_scope(user)
     return rows if stores is None else rows.filter(**{f"{customer}__home_store__in": stores})
+
+
+def visible_merges(user: Viewer) -> QuerySet[CustomerMerge]:
+    """Merges of customers this user may know of, on both sides; none of an erased person."""
+    merges = CustomerMerge.objects.filter(survivor__erased_at=None)
+    merges = of_visible_customers(merges, user=user, customer="survivor")
+    return of_visible_customers(merges, user=user, customer="merged")
 
 
 def visible_ordinals(user: Viewer) -> BitMap | None:

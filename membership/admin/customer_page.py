@@ -11,11 +11,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.views.decorators.http import require_GET, require_POST
+from django.urls import reverse
+from django.utils.translation import gettext
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from config import clock
 from membership.models import Membership, Program, ProgramVersion, Transition
@@ -36,6 +38,7 @@ from segmentation.services.access_log import record_access
 
 from . import wording
 from .customer_explain import explain_part, may_explain, subjects_part
+from .customer_merge import merge_view, merges_panel, survivor_of
 from .customer_portrait import portrait_context, terms_words
 from .customer_privacy import privacy_answer, privacy_panel
 from .memberships import metric_labels, moved_words
@@ -68,7 +71,17 @@ class CustomerPage(CustomerAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        customer = self.visible(request, object_id)
+        try:
+            customer = self.visible(request, object_id)
+        except Http404:
+            survivor = survivor_of(object_id, user=request.user)
+            messages.info(
+                request,
+                gettext("This ID was merged: the customer is %(id)s.")
+                % {"id": survivor.external_id},
+            )
+            address = reverse("admin:segmentation_customer_change", args=[survivor.pk])
+            return HttpResponseRedirect(address)
         record_access(
             AccessRecord.Kind.VIEW_CUSTOMER,
             looker=looker(request),
@@ -90,6 +103,7 @@ class CustomerPage(CustomerAdmin):
             "standings": _standings(customer) if user.has_perm(_MEMBERSHIPS) else None,
             "transitions": _transitions(customer) if user.has_perm(_TRANSITION_ROWS) else None,
             "may_explain": may_explain(user),
+            "merges": merges_panel(customer, user=user),
             "privacy": privacy_panel(customer, user=user),
             "timeline": timeline_part(customer, user=user, wanted=(), after="")
             if may_see_timeline(user)
@@ -105,6 +119,7 @@ class CustomerPage(CustomerAdmin):
             "subjects": require_GET(self.subjects_view),
             "explain": require_GET(self.explain_view),
             "privacy": require_POST(self.privacy_view),
+            "merge": require_http_methods(["GET", "POST"])(self.merge_view),
         }
 
     def portrait_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -176,6 +191,12 @@ class CustomerPage(CustomerAdmin):
             self.visible(request, pk), request=request, subject=typed(request.GET.get("subject"))
         )
         return TemplateResponse(request, "admin/customers/explain.html", context)
+
+    def merge_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        context = {**self.admin_site.each_context(request), "opts": self.opts}
+        customer = self.visible(request, pk)
+        answer: HttpResponse = merge_view(customer, request=request, context=context)
+        return answer
 
     def privacy_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         return privacy_answer(self.visible(request, pk), request=request)

@@ -24,7 +24,7 @@ from segmentation.admin.base import EMPTY, ExactSearchAdmin
 from segmentation.admin.exports import ExportButtonMixin
 from segmentation.admin.facts import customer_link
 from segmentation.admin.held_words import held_note
-from segmentation.models import Customer, Metric
+from segmentation.models import Customer, Metric, living
 from segmentation.permissions import of_visible_customers
 from segmentation.queries.customers import find_customers
 
@@ -56,7 +56,7 @@ class MembershipPage(ExportButtonMixin, ExactSearchAdmin):
         return of_visible_customers(rows, user=request.user)
 
     def find(self, rows: QuerySet[Any], *, term: str) -> QuerySet[Any]:
-        found = find_customers(Customer.objects.filter(erased_at=None), term=term)
+        found = find_customers(Customer.objects.filter(living()), term=term)
         return rows.filter(customer__in=found.values("pk"))
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:

@@ -181,6 +181,8 @@ def _erase_memberships(customer: Customer) -> None:
     with pgtrigger.ignore(
         "membership.Transition:append_only", "membership.MembershipEvent:append_only"
     ):
+        CustomerMark.objects.filter(customer=customer).delete()
+        InstantStanding.objects.filter(customer=customer).delete()
         Membership.objects.filter(customer=customer).delete()
         history._default_manager.filter(customer_id=customer.pk).delete()
         Transition.objects.filter(customer=customer).delete()

@@ -25,7 +25,7 @@ from segmentation.domain.errors import NotFoundError, TierwiseError
 from segmentation.domain.evaluate import Oracle, Setting
 from segmentation.domain.explain import document, trace
 from segmentation.domain.history import CustomerHistory, HeldTier
-from segmentation.models import Customer, CustomerList, Objection, Run
+from segmentation.models import Customer, CustomerList, Objection, Run, living
 from segmentation.services.history import load_histories, read_overrides
 from segmentation.services.overrides import pinned_overrides
 
@@ -115,7 +115,7 @@ def _case(
     zone: ZoneInfo,
     currency: str,
 ) -> _Case:
-    customer = Customer.objects.filter(external_id=external_id, erased_at=None).first()
+    customer = Customer.objects.filter(living(), external_id=external_id).first()
     if customer is None:
         raise NotFoundError(f"There is no customer {external_id!r}.")
     try:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from membership.models import Membership, Program, Tier, Transition
 from segmentation.domain.errors import NotFoundError
 from segmentation.domain.row_numbers import row_number
-from segmentation.models import Customer
+from segmentation.models import Customer, living
 from segmentation.permissions import of_visible_customers
 from segmentation.queries import newest_published_run
 from segmentation.queries.customers import find_customers
@@ -34,7 +34,7 @@ _VIEW_CUSTOMER = "segmentation.view_customer"
 
 
 def _customer_search(rows: QuerySet[Any], term: str) -> QuerySet[Any]:
-    found = find_customers(Customer.objects.filter(erased_at=None), term=term)
+    found = find_customers(Customer.objects.filter(living()), term=term)
     return rows.filter(customer__in=found.values("pk"))
 
 

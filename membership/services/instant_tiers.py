@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from django.db import connection
 from django.db.models import Max
@@ -35,6 +36,14 @@ _COLUMNS = (
     " JOIN segmentation_customer k ON k.id = m.customer_id AND k.erased_at IS NULL"
 )
 
+_ENDED = (
+    "SELECT DISTINCT k.ordinal, p.key FROM membership_transition t"
+    " JOIN membership_program p ON p.id = t.program_id"
+    " JOIN segmentation_customer k ON k.id = t.customer_id AND k.erased_at IS NULL"
+    " WHERE t.instant_batch_id > %s AND NOT EXISTS (SELECT FROM membership_membership m"
+    " WHERE m.program_id = t.program_id AND m.customer_id = t.customer_id) ORDER BY 1, 2"
+)
+
 
 def lock_tiers() -> None:
     """From here to the end of the transaction nobody else changes memberships. The lock of the
@@ -54,14 +63,20 @@ def held_now(customers: Collection[int]) -> pa.Table:
 
 
 def moved_since(base: Run | None) -> pa.Table:
-    """The memberships that the instant path changed since `base` read where it started."""
+    """The memberships that changed since `base` read where it started, by the instant path or a
+    merge of customers; one that ended has no tier."""
     if base is None:
         return MEMBERSHIPS.empty_table()
-    return _memberships(
+    since = [base.instant_before or 0]
+    there = _memberships(
         "WHERE (m.program_id, m.customer_id) IN (SELECT t.program_id, t.customer_id"
         " FROM membership_transition t WHERE t.instant_batch_id > %s)",
-        [base.instant_before or 0],
+        since,
     )
+    with connection.cursor() as cursor:
+        cursor.execute(_ENDED, since)
+        rows = [dict(zip(("ordinal", "program"), row, strict=True)) for row in cursor.fetchall()]
+    return pa.concat_tables([there, pa.Table.from_pylist(rows, schema=MEMBERSHIPS)])
 
 
 def with_moved(held: pa.Table, moved: pa.Table) -> pa.Table:
@@ -70,7 +85,8 @@ def with_moved(held: pa.Table, moved: pa.Table) -> pa.Table:
         return held
     keys = ["ordinal", "program"]
     kept = held.join(moved.select(keys), keys=keys, join_type="left anti")
-    return pa.concat_tables([kept.select(MEMBERSHIPS.names), moved]).combine_chunks()
+    there = moved.filter(pc.is_valid(moved["tier"]))
+    return pa.concat_tables([kept.select(MEMBERSHIPS.names), there]).combine_chunks()
 
 
 def write_moved(moved: pa.Table, folder: Path) -> None:

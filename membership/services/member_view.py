@@ -25,7 +25,7 @@ from membership.services.instant_standings import standing_values
 from membership.services.tier_changes import version_at
 from segmentation.domain.definitions import Catalog, Label
 from segmentation.engine.snapshots import read_customer
-from segmentation.models import Customer, DefinitionSet, Run
+from segmentation.models import Customer, DefinitionSet, Run, living
 from segmentation.queries import newest_published_run
 
 
@@ -64,7 +64,7 @@ def member_view(external_id: str) -> tuple[MemberView, ...] | None:
 
     None when the customer is unknown. The number of queries does not grow with programs.
     """
-    customer = Customer.objects.filter(external_id=external_id, erased_at=None).first()
+    customer = Customer.objects.filter(living(), external_id=external_id).first()
     return None if customer is None else views_of(customer)
 
 

@@ -30,6 +30,7 @@ from segmentation.models import (
     PrivacyRequest,
     Referral,
     Refund,
+    living,
 )
 from segmentation.services.access_log import Looker, record_access
 from segmentation.services.job_kinds import job_kind
@@ -65,7 +66,7 @@ def export(work: JobWork) -> dict[str, object]:
     document = personal_document(request.customer_ref, receipt=request.receipt, now=work.clock())
     path = work.result(FILE)
     path.write_text(json.dumps(document, ensure_ascii=False, indent=2, default=str), "utf-8")
-    if not Customer.objects.filter(external_id=request.customer_ref, erased_at=None).exists():
+    if not Customer.objects.filter(living(), external_id=request.customer_ref).exists():
         path.unlink()
         raise NotFoundError(_("There is no such customer."))
     record_access(
@@ -83,7 +84,7 @@ def export(work: JobWork) -> dict[str, object]:
 
 def personal_document(external_id: str, *, receipt: str, now: datetime) -> dict[str, Any]:
     """The document of the file. Raises NotFoundError for an unknown or erased customer."""
-    customer = Customer.objects.filter(external_id=external_id, erased_at=None).first()
+    customer = Customer.objects.filter(living(), external_id=external_id).first()
     if customer is None:
         raise NotFoundError(_("There is no such customer."))
     objection = Objection.objects.filter(customer=customer).first()
@@ -95,6 +96,10 @@ def personal_document(external_id: str, *, receipt: str, now: datetime) -> dict[
         "made_at": _plain(now),
         "statement": _statement(),
         "attributes": _columns(customer, _ATTRIBUTES),
+        "merged_ids": [
+            {"customer_id": alias.external_id, **_columns(alias, _ATTRIBUTES)}
+            for alias in customer.aliases.order_by("pk")
+        ],
         "objects_to_personalised_decisions_since": _plain(objection and objection.objected_at),
         "orders": [_order(order) for order in orders.order_by("placed_at", "pk")],
         "events": [

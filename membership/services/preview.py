@@ -18,7 +18,7 @@ from pyroaring import BitMap
 from segmentation.domain.dependencies import Ref
 from segmentation.domain.errors import NotFoundError, TierwiseError
 from segmentation.engine.drafts import count_where, members_where
-from segmentation.models import Customer, Job, Run
+from segmentation.models import Customer, Job, Run, living
 from segmentation.permissions import Sight, Viewer, may_see_hidden, sight
 from segmentation.queries import newest_published_run, segment_members
 from segmentation.services.job_kinds import job_kind
@@ -232,5 +232,5 @@ def _sample(members: BitMap) -> tuple[str, ...]:
     """External ids from all over the bitmap, so that old and new customers are in it."""
     size = len(members)
     picked = [members[size * at // SAMPLE] for at in range(SAMPLE)] if size > SAMPLE else members
-    people = Customer.objects.filter(ordinal__in=list(picked), erased_at=None)
+    people = Customer.objects.filter(living(), ordinal__in=list(picked))
     return tuple(people.order_by("ordinal").values_list("external_id", flat=True))

@@ -17,6 +17,14 @@ REASONS = {
     "in_grace": _("within the grace period"),
     "grace_ended": _("the grace period ended"),
     "program_retired": _("the program has ended"),
+    "merged": _("two IDs of one person were merged"),
+    "only_merged": _("only the merged ID had a tier"),
+    "only_survivor": _("only the ID that stayed had a tier"),
+    "higher_rank": _("the higher tier is kept"),
+    "not_in_grace": _("the tier that is not in grace is kept"),
+    "lasts_longer": _("the tier that lasts longer is kept"),
+    "same": _("both had the same tier"),
+    "merge_undone": _("a merge was undone"),
 }
 
 

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from segmentation.domain.errors import TierwiseError
-from segmentation.models import ManualMember, Objection
+from segmentation.models import ManualMember, Objection, living
 from segmentation.permissions import (
     of_visible_customers,
     visible_customers,
@@ -165,7 +165,7 @@ class ObjectionAdmin(KeysetAdmin):
     fields = ("shown_customer", "objected_at")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Objection]:
-        rows = Objection.objects.filter(customer__erased_at=None).select_related("customer")
+        rows = Objection.objects.filter(living("customer__")).select_related("customer")
         return of_visible_customers(rows, user=request.user)
 
     @admin.display(description=_("customer"))

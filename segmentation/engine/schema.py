@@ -78,8 +78,10 @@ MIRROR_KINDS: dict[str, MirrorKind] = {
             "SELECT f.id, f.generation, f.ordinal, f.external_id, f.gender, f.city, f.region,"
             " f.channel, f.home_store, COALESCE(f.is_staff, false) AS is_staff,"
             " COALESCE(f.consent_marketing, false) AS consent_marketing, f.registered_at,"
-            # What an erasure leaves is no customer any more, at no generation.
-            " f.consent_at, f.birth_date FROM {table} f WHERE f.erased_at IS NULL"
+            # What an erasure leaves is no customer any more, at no generation; one who was merged
+            # is none from the version on that says so.
+            " f.consent_at, f.birth_date FROM {table} f"
+            " WHERE f.erased_at IS NULL AND f.merged_into_id IS NULL"
         ),
         schema=_schema(
             ordinal=_I64,

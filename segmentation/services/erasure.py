@@ -250,6 +250,10 @@ def _forget_merges(customer: Customer) -> None:
     CustomerMerge.objects.filter(Q(survivor=customer) | Q(merged=customer)).update(
         reason="", undo_reason="", kept={}, moved={}
     )
+    asked = Q(parameters__survivor=customer.pk) | Q(parameters__merged=customer.pk)
+    Job.objects.filter(asked, kind__in=("merge_customers", "undo_merge")).update(
+        parameters={}, log=[], result={}
+    )
     RedirectedFact.objects.filter(alias=customer).delete()
 
 

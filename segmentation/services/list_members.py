@@ -66,6 +66,7 @@ def staged_ordinals(members: BitMap) -> Iterator[CursorWrapper]:
         cursor.execute(
             "INSERT INTO list_upload SELECT o.ordinal, c.external_id FROM list_ordinals o"
             " JOIN segmentation_customer c ON c.ordinal = o.ordinal AND c.erased_at IS NULL"
+            " AND c.merged_into_id IS NULL"
         )
         yield cursor
 
@@ -94,7 +95,9 @@ def write_members(
     if held.retired_at is not None:
         raise TierwiseError(_("The list %(list)s is retired.") % {"list": held.key}, code="retired")
     cursor.execute(
-        "CREATE TEMP TABLE list_given ON COMMIT DROP AS SELECT DISTINCT c.id AS customer_id"
+        "CREATE TEMP TABLE list_given ON COMMIT DROP AS"
+        # An id that was merged stands for the customer it was merged into.
+        " SELECT DISTINCT COALESCE(c.merged_into_id, c.id) AS customer_id"
         " FROM list_upload u JOIN segmentation_customer c ON c.external_id = u.external_id"
         " AND c.erased_at IS NULL"
     )

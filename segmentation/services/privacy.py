@@ -23,6 +23,7 @@ from segmentation.models import (
     Job,
     Objection,
     PrivacyRequest,
+    living,
 )
 
 from .importing.customers import lock_customers
@@ -141,11 +142,11 @@ _SOURCES: dict[str, FactBatch.Source] = {AccessRecord.Via.API: FactBatch.Source.
 
 
 def _locked(customer: Customer) -> Customer:
-    """The row as it is now, held; raises NotFoundError when it was erased meanwhile."""
-    living = Customer.objects.select_for_update().filter(pk=customer.pk, erased_at=None).first()
-    if living is None:
+    """The row as it is now, held; raises NotFoundError when it was erased or merged meanwhile."""
+    found = Customer.objects.select_for_update().filter(living(), pk=customer.pk).first()
+    if found is None:
         raise NotFoundError(_("There is no such customer."))
-    return living
+    return found
 
 
 def _ask(

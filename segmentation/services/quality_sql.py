@@ -83,7 +83,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "order_lines": ("category", "quantity", "cost", "is_durable", "qualifies"),
 }  # fmt: skip
 _FROM = {
-    "customers": "segmentation_customer t WHERE t.erased_at IS NULL",
+    "customers": "segmentation_customer t WHERE t.erased_at IS NULL AND t.merged_into_id IS NULL",
     "orders": f"segmentation_order t WHERE {_RECENT.replace('o.', 't.')}",
     "order_lines": (
         f"segmentation_orderline t JOIN segmentation_order o ON o.id = t.order_id WHERE {_RECENT}"
@@ -99,7 +99,7 @@ def missing_shares(kind: str) -> str:
 
 STUBS = """
     SELECT count(*), count(*) FILTER (WHERE is_stub)
-    FROM segmentation_customer WHERE erased_at IS NULL
+    FROM segmentation_customer WHERE erased_at IS NULL AND merged_into_id IS NULL
 """
 
 _DUPLICATES = f"""

@@ -26,7 +26,7 @@ from segmentation.admin.builder.widgets import NodeView
 from segmentation.admin.looking import looker
 from segmentation.domain.dependencies import Ref
 from segmentation.domain.errors import NotFoundError, TierwiseError
-from segmentation.models import AccessRecord, Customer, Job, Run
+from segmentation.models import AccessRecord, Customer, Job, Run, living
 from segmentation.permissions import EDIT_DRAFTS, visible_customers, visible_jobs
 from segmentation.services.access_log import record_access
 
@@ -188,7 +188,7 @@ def customer_links(request: HttpRequest, names: Iterable[str]) -> list[tuple[str
 
 def external_ids(members: BitMap, *, most: int = 10) -> list[str]:
     """Some of the customers of a bitmap, the first ones recorded."""
-    people = Customer.objects.filter(ordinal__in=list(members[:most]), erased_at=None)
+    people = Customer.objects.filter(living(), ordinal__in=list(members[:most]))
     return list(people.order_by("ordinal").values_list("external_id", flat=True))
 
 

@@ -19,6 +19,7 @@ from segmentation.services.definitions import lock_definitions
 from segmentation.services.marks import mark_batch
 
 from . import customers, money, reconversion, refunds, tag_writes
+from .aliases import redirect
 from .groups import imported_groups
 from .merge import Merge, Outcomes
 from .normalise import Reading
@@ -99,6 +100,7 @@ def record_staged(
     if tag_columns:
         differ = tag_writes.cells_differ(tag_columns, sent=sent, now=author.now)
         shape = replace(shape, changed_too=differ)
+    redirects = redirect(kind.name, shape)
     if strict:
         customers.reject_strangers(shape.customers)
     _reject_by_stored(reading, sent=sent)
@@ -116,6 +118,7 @@ def record_staged(
     counts = _counts(kind.name, outcomes)
     if merge.may_write:
         _write(merge, counts, reading, sent, tag_columns, author, exclusive)
+    redirects.keep()
     if has_new_rates:
         for other in reconversion.KINDS:
             batch = author.batch(other)

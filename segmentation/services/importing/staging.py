@@ -47,6 +47,7 @@ _TEMPORARY = (
     "import_chain",
     "import_targets",
     "import_rates",
+    "import_aliases",
 )
 _WRITE_OPTIONS = pyarrow.csv.WriteOptions(include_header=False)
 
