@@ -3,7 +3,7 @@
 Guarantee: for the same facts, definitions, as-of, cuts and memberships the engine publishes exactly
 these values; a difference is an alarm. It also explains single verdicts (`explain.py`). Plain
 Python, exact fractions, no clock. The meaning of every step is contract, section 3; cases:
-docs/algorithms/rules.md.
+docs/algorithms/rules-and-windows.md.
 """
 
 from __future__ import annotations

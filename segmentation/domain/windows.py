@@ -3,7 +3,8 @@
 Guarantee: an interval is half-open, `start <= time < end`, and both ends are UTC instants computed
 once. The as-of day is the local date of the as-of instant, also at 00:00. A local day starts at
 its first instant, also where midnight does not exist; a date the zone skipped altogether starts
-(and ends) where the next one starts. Cases: docs/algorithms/windows.md.
+(and ends) where the next one starts. Cases:
+docs/algorithms/rules-and-windows.md.
 """
 
 from __future__ import annotations

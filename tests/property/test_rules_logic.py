@@ -1,5 +1,5 @@
 """S13: above the leaves logic is two-valued, so De Morgan holds on every tree, also with missing
-values (docs/algorithms/rules.md, case 18)."""
+values (docs/algorithms/rules-and-windows.md, V91)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics of the oracle: docs/algorithms/rules.md, the cases under "Metrics"."""
+"""Metrics of the oracle: docs/algorithms/rules-and-windows.md, cases by number."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ PROMOTION = FieldTest("is_promotion", "boolean", "eq", True)
     ],
 )
 def test_each_aggregate(aggregate: Aggregate, of_nothing: object, of_two: Fraction) -> None:
-    """Case M1: of nothing, and of two orders of which one is fully refunded: it is 0 in avg, min
+    """M01 to M10: of nothing, and of two orders of which one is fully refunded: it is 0 in avg, min
     and max and counts in count, active_days, days_since."""
     assert of_orders(aggregate=aggregate) == of_nothing
     refunded = order(
@@ -98,7 +98,7 @@ def test_each_aggregate(aggregate: Aggregate, of_nothing: object, of_two: Fracti
 
 @pytest.mark.parametrize("status", ["created", "cancelled"])
 def test_uncounted_orders(status: str) -> None:
-    """Case M2: created and cancelled orders, and their lines, count nowhere."""
+    """M11 to M13: created and cancelled orders, and their lines, count nowhere."""
     gone = order(status=status, lines=(OrderLine(1, "a", D("100.00")),))
     assert of_orders(gone, aggregate=Aggregate("count")) == 0
     assert of_orders(gone, aggregate=Aggregate("count"), source="order_lines") == 0
@@ -107,7 +107,7 @@ def test_uncounted_orders(status: str) -> None:
 
 
 def test_a_refund_counts_on_the_day_of_its_order() -> None:
-    """Case M3: an order in the window, refunded after it; a refund at the as-of is still ahead."""
+    """M14, M15: an order in the window, refunded after it; a refund at the as-of is still ahead."""
     aggregate = Aggregate("sum", **NET)
     window = Window("calendar", calendar="month", offset=-1)
     late = order(refunds=(Refund(at("2018-01-01 11:59"), D("30.00")), Refund(AS_OF, D("9.00"))))
@@ -120,7 +120,7 @@ def test_a_refund_counts_on_the_day_of_its_order() -> None:
     ("time", "days"), [("placed_at", 31), ("paid_at", 30), ("completed_at", None)]
 )
 def test_time_field(time: str, days: int | None) -> None:
-    """Case M4: a fact without that time is in no window; lines have their order's time."""
+    """M16 to M18: a fact without that time is in no window; lines have their order's time."""
     bought = order(paid_at=at("2017-12-02"), lines=(OrderLine(1, "a", D("100.00")),))
     for source in ("orders", "order_lines"):
         found = of_orders(bought, aggregate=Aggregate("days_since_last"), time=time, source=source)
@@ -130,14 +130,14 @@ def test_time_field(time: str, days: int | None) -> None:
 
 
 def test_matured_days() -> None:
-    """Case M5: local date + 7 <= the as-of day."""
+    """M19, M20: local date + 7 <= the as-of day."""
     aggregate = Aggregate("count")
     for placed, counted in [("2017-12-25 23:59:59", 1), ("2017-12-26 00:00", 0)]:
         assert of_orders(order(placed), aggregate=aggregate, matured_days=7) == counted
 
 
 def test_nothing_from_the_as_of_on() -> None:
-    """Case M6: the as-of instant itself is outside, one microsecond before is inside."""
+    """M21, M22: the as-of instant itself is outside, one microsecond before is inside."""
     tick = timedelta(microseconds=1)
     for instant, counted in [(AS_OF - tick, 1), (AS_OF, 0), (AS_OF + tick, 0)]:
         found = of_orders(Order(instant, D(1)), aggregate=Aggregate("count"))
@@ -165,8 +165,8 @@ def test_nothing_from_the_as_of_on() -> None:
     ],
 )
 def test_filters(test: Any, counted: int) -> None:
-    """Case M7: a missing field never matches, except is_not_set; a missing boolean is false; empty
-    text is missing."""
+    """M23 to M26: a missing field never matches, except is_not_set; a missing boolean is false;
+    empty text is missing."""
     orders = (
         order(channel="app", discount=D(5)),
         order(channel="", is_promotion=False),
@@ -176,7 +176,7 @@ def test_filters(test: Any, counted: int) -> None:
 
 
 def test_missing_numbers_are_left_out() -> None:
-    """Case M8: sum, avg, min and max see only facts that have the field."""
+    """M27 to M29: sum, avg, min and max see only facts that have the field."""
     orders = (order(discount=D(6)), order(), order(discount=D(3)))
     expected = {"sum": 9, "avg": Fraction(9, 2), "min": 3, "max": 6}
     for fn, result in expected.items():
@@ -187,7 +187,7 @@ def test_missing_numbers_are_left_out() -> None:
 
 
 def test_share() -> None:
-    """Case M9: exact; missing when the divisor is 0."""
+    """M30, M31: exact; missing when the divisor is 0."""
     aggregate = Aggregate("share", **NET, where=PROMOTION)
     orders = (order(is_promotion=True), order(), order())
     assert of_orders(*orders, aggregate=aggregate) == Fraction(1, 3)
@@ -196,7 +196,7 @@ def test_share() -> None:
 
 
 def test_lines_read_their_order_and_their_part_of_refunds() -> None:
-    """Case M10."""
+    """M32."""
     lines = (
         OrderLine(1, "shoe", D("30.00"), category="shoes"),
         OrderLine(2, "bag", D("70.00"), category="bags", quantity=D(3)),
@@ -242,7 +242,7 @@ def test_lines_read_their_order_and_their_part_of_refunds() -> None:
     ],
 )
 def test_event_properties(stored: Any, text: str | None, number: Fraction | None) -> None:
-    """Case M11: text unless the metric says number; what is no decimal number is then missing."""
+    """M35 to M39: text unless the metric says number; what is no decimal number is then missing."""
     history = CustomerHistory("c", events=(Event("e", at("2017-12-01"), {"p": stored}),))
 
     def counted(test: FieldTest) -> Fraction | None:
@@ -258,7 +258,7 @@ def test_event_properties(stored: Any, text: str | None, number: Fraction | None
 
 
 def test_active_days_are_local_dates() -> None:
-    """Case M12: 15:59 and 16:00 UTC are two dates in Shanghai."""
+    """M33, M34: 15:59 and 16:00 UTC are two dates in Shanghai."""
     events = tuple(
         Event("e", datetime(2017, 12, 1, *time, tzinfo=UTC))
         for time in ((1, 0), (15, 59), (16, 0), (23, 0))
@@ -298,14 +298,14 @@ BUYERS = Aggregate("count", converted_within_days=30)
     ],
 )
 def test_converted_referees(orders: tuple[Order, ...], buyers: int) -> None:
-    """Case M13."""
+    """M41 to M46."""
     history = CustomerHistory("c", referrals=(referred(*orders),))
     assert value(history, source="referrals", aggregate=BUYERS) == buyers
     assert value(history, source="referrals", aggregate=Aggregate("count")) == 1
 
 
 def test_referees_are_counted_once_and_only_inside_the_window() -> None:
-    """Case M13: distinct referees; an order from the as-of on has not happened."""
+    """M47: distinct referees; an order from the as-of on has not happened."""
     good = order("2017-12-20")
     twice = (
         referred(good, occurred_at="2017-12-01"),
@@ -330,7 +330,7 @@ def test_referees_are_counted_once_and_only_inside_the_window() -> None:
     ],
 )
 def test_formula(visits: int, amounts: tuple[str, ...], expected: Fraction | None) -> None:
-    """Case M14: a missing term adds nothing, all missing gives missing, cap after times, exact."""
+    """M51 to M58: a missing term adds nothing, all missing is missing, cap after times, exact."""
     avg = FactMetric(
         "avg",
         NAME,

@@ -1,4 +1,4 @@
-"""Leaves and segments of the oracle: docs/algorithms/rules.md, cases by number."""
+"""Leaves and segments of the oracle: docs/algorithms/rules-and-windows.md, cases by number."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ NUMBER_TABLE = [
 def test_number_operators(
     cmp: rules.Cmp, value: rules.Value, *, at_ten: bool, at_missing: bool
 ) -> None:
-    """Case 1, S13: each operator on a value and on a missing one, with and without if_missing."""
+    """C01 to C17, S13: each operator on a value and a missing one, with and without if_missing."""
     leaf = MetricLeaf("spent", cmp, value)
     assert oracle(spent("10"), catalog=SPENT).holds(leaf) is at_ten
     assert oracle(spent(), catalog=SPENT).holds(leaf) is at_missing
@@ -124,7 +124,7 @@ def test_number_operators(
 
 
 def test_numbers_compare_exactly() -> None:
-    """Case 2: an average of a third is neither 0.33 nor 0.333333."""
+    """V01 to V04: an average of a third is neither 0.33 nor 0.333333."""
     third = oracle(spent("1", "0", "0"), catalog=SPENT)
     assert third.metric("spent") == Fraction(1, 3)
     assert not third.holds(MetricLeaf("spent", "eq", D("0.333333")))
@@ -152,7 +152,7 @@ TEXT_TABLE = [
 
 @pytest.mark.parametrize(("cmp", "value", "verdict"), TEXT_TABLE)
 def test_text_operators(cmp: rules.Cmp, value: rules.Value, *, verdict: bool) -> None:
-    """Case 3, S13: value, missing and empty text (which is missing)."""
+    """C21 to C32, S13: value, missing and empty text (which is missing)."""
     leaf = AttrLeaf("city", cmp, value)
     assert oracle(CustomerHistory("c", Attributes(city="Lyon"))).holds(leaf) is verdict
     for absent in (None, ""):
@@ -178,7 +178,7 @@ DATE_TABLE = [
 
 @pytest.mark.parametrize(("cmp", "value", "verdict"), DATE_TABLE)
 def test_date_operators(cmp: rules.Cmp, value: rules.Value, *, verdict: bool) -> None:
-    """Case 4: registered_at and consent_at are local dates, birth_date a date as it is."""
+    """C41 to C52: registered_at and consent_at are local dates, birth_date a date as it is."""
     # 17:00 UTC is 01:00 of the next day in Shanghai.
     instant = datetime(2017, 5, 1, 17, tzinfo=UTC)
     known = Attributes(registered_at=instant, consent_at=instant, birth_date=date(2017, 5, 2))
@@ -191,7 +191,7 @@ def test_date_operators(cmp: rules.Cmp, value: rules.Value, *, verdict: bool) ->
 @pytest.mark.parametrize("attr", rules.BOOLEAN_ATTRS)
 @pytest.mark.parametrize(("recorded", "is_true"), [(True, True), (False, False), (None, False)])
 def test_missing_boolean_is_false(attr: str, recorded: bool | None, *, is_true: bool) -> None:
-    """Case 5."""
+    """C53 to C57."""
     person = oracle(CustomerHistory("c", Attributes(**{attr: recorded})))
     for value in (True, False):
         assert person.holds(AttrLeaf(attr, "eq", value)) is (is_true is value)
@@ -199,7 +199,7 @@ def test_missing_boolean_is_false(attr: str, recorded: bool | None, *, is_true: 
 
 
 def test_number_attributes() -> None:
-    """Case 6: birth month, and local dates since registration (also when it lies ahead)."""
+    """V11 to V14: birth month, and local dates since registration (also when it lies ahead)."""
     registered = datetime(2017, 12, 30, 16, tzinfo=UTC)  # 31 December in Shanghai
     person = oracle(
         CustomerHistory("c", Attributes(registered_at=registered, birth_date=date(2000, 2, 29)))
@@ -232,7 +232,7 @@ TAG_TABLE = [
 
 @pytest.mark.parametrize(("cmp", "value", "verdict", "without"), TAG_TABLE)
 def test_tag_operators(cmp: rules.Cmp, value: rules.Value, *, verdict: bool, without: bool) -> None:
-    """Case 7, S13: several values, none, and only expired ones."""
+    """C61 to C72, S13: several values, none, and only expired ones."""
     leaf = TagLeaf("hobby", cmp, value)
     both = CustomerHistory("c", tags=(Tag("hobby", "chess"), Tag("hobby", "tea")))
     assert oracle(both, catalog=GROUPS).holds(leaf) is verdict
@@ -243,7 +243,7 @@ def test_tag_operators(cmp: rules.Cmp, value: rules.Value, *, verdict: bool, wit
 
 
 def test_a_tag_is_there_until_the_instant_it_expires() -> None:
-    """Case 8: expires_at <= as-of is absent; values come in the group's order."""
+    """V41 to V43: expires_at <= as-of is absent; values come in the group's order."""
     just = Tag("hobby", "go", AS_OF + timedelta(microseconds=1))
     person = CustomerHistory("c", tags=(just, Tag("hobby", "tea"), Tag("other", "chess")))
     assert oracle(person, catalog=GROUPS).tags("hobby") == ("tea", "go")
@@ -251,8 +251,8 @@ def test_a_tag_is_there_until_the_instant_it_expires() -> None:
 
 @pytest.mark.parametrize(("exclusive", "values"), [(True, ("few",)), (False, ("few", "some"))])
 def test_rule_tags(*, exclusive: bool, values: tuple[str, ...]) -> None:
-    """Case 9: an exclusive group takes the first rule that matches, else every one; recorded tags
-    of a rule group do not count."""
+    """V46 to V50: an exclusive group takes the first rule that matches, else every one;
+    recorded tags of a rule group do not count."""
     group = TagGroup(
         "size",
         NAME,
@@ -288,7 +288,7 @@ LAYERS = ("low", "middle", "high")
     ],
 )
 def test_layer_at_its_cuts(amount: str, cuts: tuple[Decimal, ...], layer: str) -> None:
-    """Case 10: at a cut is above it; equal cuts give the highest layer."""
+    """V21 to V27, V33: at a cut is above it; equal cuts give the highest layer."""
     for fixed in (True, False):
         layering = Layering(
             "value",
@@ -309,7 +309,7 @@ def test_layer_at_its_cuts(amount: str, cuts: tuple[Decimal, ...], layer: str) -
 
 
 def test_no_layer_without_a_value() -> None:
-    """Case 11."""
+    """C81 to C86, V27."""
     layering = Layering("value", NAME, "spent", LAYERS, cuts=(D(500), D(2000)))
     person = oracle(catalog=Catalog(metrics=SPENT.metrics, layerings={"value": layering}))
     assert person.layer("value") is None
@@ -334,7 +334,7 @@ def test_no_layer_without_a_value() -> None:
 def test_percentile_cuts(
     values: tuple[int, ...], percentiles: tuple[object, ...], cuts: tuple[int, ...]
 ) -> None:
-    """Case 12: the value of rank floor(p/100 * n) + 1, at most n."""
+    """V31 to V37: the value of rank floor(p/100 * n) + 1, at most n."""
     found = percentile_cuts(map(Fraction, values), (D(str(p)) for p in percentiles))
     assert found == tuple(map(Fraction, cuts))
 
@@ -354,7 +354,7 @@ IN_LYON = AttrLeaf("city", "eq", "Lyon")
 def test_manual_members_and_objections(
     city: str, visibility: str, *, included: bool, excluded: bool, objects: bool
 ) -> None:
-    """Cases 13 and 14, S16: after the rule include, then exclude; an objection takes the customer
+    """V51 to V59, S16: after the rule include, then exclude; an objection takes the customer
     out of every hidden segment. What other segments read is that result."""
     catalog = Catalog(
         segments={
@@ -393,13 +393,13 @@ def test_manual_members_and_objections(
     ],
 )
 def test_tier_leaf(held: HeldTier | None, cmp: rules.Cmp, tier: str, *, verdict: bool) -> None:
-    """Case 15: reads the membership before the run."""
+    """V71 to V77: reads the membership before the run."""
     before = {"gold": held} if held else {}
     assert oracle(tiers_before=before).holds(TierLeaf("gold", cmp, tier)) is verdict
 
 
 def test_bucket() -> None:
-    """Case 16: the first 8 bytes, big-endian, of HMAC-SHA256(salt, external id), mod 10000."""
+    """V61 to V64: the first 8 bytes, big-endian, of HMAC-SHA256(salt, external id), mod 10000."""
     digest = hmac.new(b"spring", "客户1".encode(), hashlib.sha256).digest()
     number = int.from_bytes(digest[:8], "big") % 10000
     assert bucket("spring", "客户1") == number == 938
@@ -411,7 +411,7 @@ def test_bucket() -> None:
 
 
 def test_lists() -> None:
-    """Case 20: on the list or not; a list that nobody ever filled has nobody."""
+    """V60: on the list or not; a list that nobody ever filled has nobody."""
     person = oracle(CustomerHistory("c", lists=frozenset({"vip"})))
     assert person.holds(ListLeaf("vip"))
     assert not person.holds(Not(ListLeaf("vip")))
@@ -419,7 +419,7 @@ def test_lists() -> None:
 
 
 def test_highest_rank_whose_rule_holds() -> None:
-    """Case 17: also when a lower tier's rule does not hold."""
+    """V81 to V85: also when a lower tier's rule does not hold."""
     tiers: dict[str, tuple[int, Node]] = {
         "gold": (2, IN_LYON),
         "silver": (1, AttrLeaf("city", "eq", "Paris")),

@@ -1,4 +1,4 @@
-"""Traces and their documents: docs/algorithms/rules.md, case 19; P03."""
+"""Traces and their documents: docs/algorithms/rules-and-windows.md, V92; P03."""
 
 from __future__ import annotations
 
@@ -250,7 +250,7 @@ def test_paths_are_json_pointers_into_the_rule() -> None:
 
 
 def test_decisive_leaves() -> None:
-    """Case 19."""
+    """V92."""
     missed = decisive(trace(RULE, oracle=oracle()))
     assert [(reason.leaf.path, reason.wanted) for reason in missed] == [
         ("/all/0", True),

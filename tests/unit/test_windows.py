@@ -1,4 +1,4 @@
-"""Windows and local days: docs/algorithms/windows.md, cases by number."""
+"""Windows and local days: docs/algorithms/rules-and-windows.md, cases by number."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ def on_wall(interval: Interval, zone: ZoneInfo) -> tuple[str | None, str]:
 @pytest.mark.parametrize(
     ("window", "expected"),
     [
-        # Case 1: whole days before the as-of day, nothing of today.
+        # W01: whole days before the as-of day, nothing of today.
         (Window("days", 60), ("2018-01-14 00:00:00", "2018-03-15 00:00:00")),
-        # Case 2: N dates ending today, up to the instant.
+        # W02, W03: N dates ending today, up to the instant.
         (Window("days", 60, to_now=True), ("2018-01-15 00:00:00", "2018-03-15 13:30:00")),
         (Window("days", 1, to_now=True), ("2018-03-15 00:00:00", "2018-03-15 13:30:00")),
-        # Case 3: months back to the same day.
+        # W04, W05: months back to the same day.
         (Window("months", 3), ("2017-12-15 00:00:00", "2018-03-15 00:00:00")),
         (Window("months", 3, to_now=True), ("2017-12-15 00:00:00", "2018-03-15 13:30:00")),
-        # Case 5: elapsed hours.
+        # W06: elapsed hours.
         (Window("hours", 36), ("2018-03-14 01:30:00", "2018-03-15 13:30:00")),
-        # Case 6: calendar, current and whole ones before.
+        # W07 to W14: calendar, current and whole ones before.
         (Window("calendar", calendar="year"), ("2018-01-01 00:00:00", "2018-03-15 13:30:00")),
         (Window("calendar", calendar="quarter"), ("2018-01-01 00:00:00", "2018-03-15 13:30:00")),
         (Window("calendar", calendar="month"), ("2018-03-01 00:00:00", "2018-03-15 13:30:00")),
@@ -73,19 +73,19 @@ def on_wall(interval: Interval, zone: ZoneInfo) -> tuple[str | None, str]:
             Window("calendar", calendar="month", offset=-15),
             ("2016-12-01 00:00:00", "2017-01-01 00:00:00"),
         ),
-        # Case 7: everything before the instant.
+        # W15: everything before the instant.
         (Window("all"), (None, "2018-03-15 13:30:00")),
     ],
 )
 def test_each_kind_of_window(window: Window, expected: tuple[str | None, str]) -> None:
-    """Cases 1 to 7 at an ordinary instant."""
+    """W01 to W15: at an ordinary instant."""
     found = resolve(window, as_of=wall("2018-03-15 13:30", SHANGHAI), zone=SHANGHAI)
     assert on_wall(found, SHANGHAI) == expected
     assert found.end.tzinfo is UTC
 
 
 def test_interval_is_half_open() -> None:
-    """Case 8: the start counts, the end does not."""
+    """W97: the start counts, the end does not."""
     interval = resolve(Window("days", 1), as_of=utc("2018-03-15 13:30"), zone=ZoneInfo("UTC"))
     assert interval.start is not None
     assert interval.start in interval
@@ -96,7 +96,7 @@ def test_interval_is_half_open() -> None:
 
 @pytest.mark.parametrize("to_now", [False, True])
 def test_as_of_at_midnight_belongs_to_the_new_day(*, to_now: bool) -> None:
-    """Case 9: at 00:00 the as-of day is the day that begins (S12)."""
+    """W21 to W23: at 00:00 the as-of day is the day that begins (S12)."""
     as_of = wall("2018-01-01 00:00", SHANGHAI)
     start = "2017-12-31 00:00:00" if not to_now else "2018-01-01 00:00:00"
     found = resolve(Window("days", 1, to_now=to_now), as_of=as_of, zone=SHANGHAI)
@@ -119,7 +119,7 @@ def test_as_of_at_midnight_belongs_to_the_new_day(*, to_now: bool) -> None:
     ],
 )
 def test_months_clamp_to_the_end_of_the_month(as_of: str, months: int, start: str) -> None:
-    """Case 4, P07: 29 February and months of unequal length."""
+    """W31 to W36, P07: 29 February and months of unequal length."""
     found = resolve(Window("months", months), as_of=wall(as_of, SHANGHAI), zone=SHANGHAI)
     assert on_wall(found, SHANGHAI) == (start, f"{as_of[:10]} 00:00:00")
 
@@ -140,7 +140,7 @@ ZONE_DAYS = [(zone, day) for zone, days in DAYS.items() for day in days]
 @pytest.mark.parametrize(("name", "day"), ZONE_DAYS)
 @pytest.mark.parametrize("time", ["first", "last"])
 def test_days_before_and_behind_a_clock_change(name: str, day: str, time: str) -> None:
-    """Case 10, S12, P07: facts at 23:59:59 and at the day's start fall on their own day, for as-of
+    """W98, S12, P07: facts at 23:59:59 and at the day's start fall on their own day, for as-of
     instants at both ends of the day and windows on both sides of a clock change."""
     zone = ZoneInfo(name)
     today = date.fromisoformat(day)
@@ -159,7 +159,7 @@ def test_days_before_and_behind_a_clock_change(name: str, day: str, time: str) -
 
 @pytest.mark.parametrize(("name", "day"), ZONE_DAYS)
 def test_a_local_day_is_whole(name: str, day: str) -> None:
-    """Case 10: a day starts right behind the last instant of the day before."""
+    """W98: a day starts right behind the last instant of the day before."""
     zone = ZoneInfo(name)
     start = local_midnight(date.fromisoformat(day), zone)
     assert local_day(start, zone) == date.fromisoformat(day)
@@ -188,12 +188,12 @@ def test_a_local_day_is_whole(name: str, day: str) -> None:
     ],
 )
 def test_first_instant_of_a_day(name: str, day: str, first: str) -> None:
-    """Cases 11 to 13: where midnight does not exist, happens twice, or the whole day is skipped."""
+    """W61 to W74: where midnight does not exist, happens twice, or the whole day is skipped."""
     assert local_midnight(date.fromisoformat(day), ZoneInfo(name)) == utc(first)
 
 
 def test_skipped_day_is_an_empty_window() -> None:
-    """Case 13: on 31 December 2011 in Apia yesterday had no instants."""
+    """W51, W52: on 31 December 2011 in Apia yesterday had no instants."""
     zone = ZoneInfo("Pacific/Apia")
     found = resolve(Window("days", 1), as_of=wall("2011-12-31 12:00", zone), zone=zone)
     assert found.start == found.end == utc("2011-12-30 10:00")
@@ -202,13 +202,13 @@ def test_skipped_day_is_an_empty_window() -> None:
 
 
 def test_hours_are_elapsed_time() -> None:
-    """Case 5: 24 hours over New York's spring night start at 11:00 the day before."""
+    """W43: 24 hours over New York's spring night start at 11:00 the day before."""
     found = resolve(Window("hours", 24), as_of=wall("2018-03-11 12:00", NEW_YORK), zone=NEW_YORK)
     assert on_wall(found, NEW_YORK) == ("2018-03-10 11:00:00", "2018-03-11 12:00:00")
 
 
 def test_a_window_longer_than_the_calendar_has_no_lower_end() -> None:
-    """Case 14."""
+    """W99."""
     as_of = utc("2018-01-01 00:00")
     for window in (
         Window("days", 10**6),
@@ -222,7 +222,7 @@ def test_a_window_longer_than_the_calendar_has_no_lower_end() -> None:
 
 @pytest.mark.parametrize("name", DAYS)
 def test_matured_facts_are_that_many_local_days_old(name: str) -> None:
-    """Case 15: matured_days 7: local date + 7 <= the as-of day."""
+    """W81 to W83: matured_days 7: local date + 7 <= the as-of day."""
     zone = ZoneInfo(name)
     as_of = wall("2018-03-25 15:00", zone)
     end = matured_end(7, as_of=as_of, zone=zone)
@@ -245,7 +245,7 @@ def test_matured_facts_are_that_many_local_days_old(name: str) -> None:
     ],
 )
 def test_terms(day: str, years: int, months: int, days: int, expected: str) -> None:
-    """Case 16, P07: years and months first, clamped, then days."""
+    """W91 to W96, P07: years and months first, clamped, then days."""
     found = add_term(date.fromisoformat(day), years=years, months=months, days=days)
     assert found == date.fromisoformat(expected)
 
