@@ -11,6 +11,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.db import IntegrityError
+from django.db.models import DateTimeField, QuerySet, Value
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -197,6 +198,12 @@ class PromotionAdmin(TierwiseAdmin):
         ),
     )
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PromotionEvent]:
+        """The project's clock is read once for all rows."""
+        now = Value(clock.now(), output_field=DateTimeField())
+        rows: QuerySet[PromotionEvent] = super().get_queryset(request)
+        return rows.annotate(shown_now=now)
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """Findings of runs name a promotion by its key."""
         return ("key",) if obj is not None else ()
@@ -254,5 +261,5 @@ class PromotionAdmin(TierwiseAdmin):
         return shown.badge(_("Over"), colour="default")
 
 
-def _today(row: PromotionEvent) -> date:
-    return local_day(clock.now(), ZoneInfo(row.timezone))
+def _today(row: Any) -> date:
+    return local_day(row.shown_now, ZoneInfo(row.timezone))
