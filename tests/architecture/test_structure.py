@@ -88,6 +88,7 @@ WITHOUT_PAGE = {
     "AlertRoute": "channels on the page of an alert rule",
     "Card": "folder and owner on a definition's page",
     "CustomerListMember": "members on a list's page",
+    "InstantStanding": "the gap to the next tier on a membership's page",
     "LastUse": "the filter of unused definitions",
     "Person": "a proxy of User that keeps its history",
     "PersonRight": "rights on a person's page",
