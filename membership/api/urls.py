@@ -7,6 +7,7 @@ from django.urls import path
 from .customers import OneCustomer
 from .later import Grants, Redemptions
 from .memberships import CustomerMemberships
+from .merges import CustomerMerging, MergeUndo, OneMerge
 from .programs import OneProgram, Programs
 from .runs import OneRun, Runs
 from .transitions import Transitions
@@ -18,6 +19,11 @@ urlpatterns = [
         CustomerMemberships.as_view(),
         name="api-customer-memberships",
     ),
+    path(
+        "customers/<path:customer_id>/merge", CustomerMerging.as_view(), name="api-customer-merge"
+    ),
+    path("merges/<int:merge>", OneMerge.as_view(), name="api-merge"),
+    path("merges/<int:merge>/undo", MergeUndo.as_view(), name="api-merge-undo"),
     path("customers/<path:customer_id>", OneCustomer.as_view(), name="api-customer"),
     path("programs", Programs.as_view(), name="api-programs"),
     path("programs/<str:key>", OneProgram.as_view(), name="api-program"),

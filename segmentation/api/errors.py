@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 # A problem in what was sent is 422 unless its code says something else.
 _STATUS = {
     "not_found": status.HTTP_404_NOT_FOUND,
+    "merged": status.HTTP_404_NOT_FOUND,
     "not_available": status.HTTP_501_NOT_IMPLEMENTED,
     "too_large": status.HTTP_413_REQUEST_ENTITY_TOO_LARGE,
 }

@@ -166,15 +166,28 @@ class PrivacyExport(ApiView):
 def visible_customer(request: Request, customer_id: str) -> Customer:
     """The customer, if this key may know of them: 404 for an unknown, another store's, an erased.
 
-    No stored text holds a NUL, and PostgreSQL refuses to look for one.
+    An id that was merged is 404 `merged`, and the details name the id of the customer. No stored
+    text holds a NUL, and PostgreSQL refuses to look for one.
     """
     found = None
     if "\x00" not in customer_id:
         rows = visible_customers(viewer_of(request)).filter(external_id=customer_id)
         found = rows.first()
+        if found is None:
+            _refuse_merged(request, customer_id)
     if found is None:
         raise Http404
     return found
+
+
+def _refuse_merged(request: Request, customer_id: str) -> None:
+    rows = visible_customers(viewer_of(request)).filter(aliases__external_id=customer_id)
+    survivor = rows.values_list("external_id", flat=True).first()
+    if survivor is None:
+        return
+    message = _("This ID was merged into another customer.")
+    problem = Problem("/customer_id", "merged_into", survivor)
+    raise TierwiseError(message, code="merged", problems=(problem,))
 
 
 def _wish(body: Any) -> _Wish:

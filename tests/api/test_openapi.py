@@ -26,6 +26,7 @@ ONE = {
     "<str:key>": "gold",
     "<str:receipt>": "pr_1",
     "<int:run>": "1",
+    "<int:merge>": "1",
 }
 BULK = ["customers", "events", "order_lines", "orders", "referrals", "refunds"]
 
@@ -43,7 +44,10 @@ def test_the_document_is_valid_and_lists_every_endpoint(document: Any) -> None:
             *(f"/api/v1/{kind}/bulk" for kind in BULK),
             "/api/v1/customers/{customer_id}",
             "/api/v1/customers/{customer_id}/memberships",
+            "/api/v1/customers/{customer_id}/merge",
             "/api/v1/customers/{customer_id}/privacy",
+            "/api/v1/merges/{merge}",
+            "/api/v1/merges/{merge}/undo",
             "/api/v1/privacy/{receipt}",
             "/api/v1/privacy/{receipt}/export",
             "/api/v1/programs",
@@ -67,8 +71,8 @@ def test_every_operation_names_its_key_and_its_errors(document: Any) -> None:
         if path.startswith("/api/v1/")
         for operation in methods.values()
     ]
-    assert len(operations) == 20
-    assert len({operation["operationId"] for operation in operations}) == 20
+    assert len(operations) == 23
+    assert len({operation["operationId"] for operation in operations}) == 23
     for operation in operations:
         assert operation["security"] == [{"apiKey": []}]
         assert {"200", "202"} & set(operation["responses"])
@@ -113,7 +117,7 @@ def _operations() -> Iterator[tuple[str, str, Any]]:
 def test_no_address_of_the_api_is_open() -> None:
     views = _views(get_resolver())
     assert views.pop("api/v1/") is UnknownEndpoint
-    assert len(views) == 23
+    assert len(views) == 26
     for route, view in views.items():
         assert issubclass(view, ApiView), route
         assert view.authentication_classes == [ApiKeyAuthentication], route
@@ -124,7 +128,7 @@ def test_no_address_of_the_api_is_open() -> None:
 @pytest.mark.django_db
 def test_a_key_is_refused_wherever_it_lacks_the_scope(caller: Caller) -> None:
     asked = list(_operations())
-    assert len(asked) == 20
+    assert len(asked) == 23
     for number, (address, method, view) in enumerate(asked):
         wanted = scope_of(view, method.upper())
         others = [scope for scope in SCOPES if scope != wanted]
