@@ -28,6 +28,7 @@ POINTS = {
     "mirror files are written, not published": "segmentation.engine.mirror:_publish",
     "the engine is about to compute": "membership.services.recompute:compute",
     "everything is computed": "membership.services.recompute:write_snapshot:after",
+    "the breaker has decided": "membership.services.recompute:findings_of:after",
     "files are in place, nothing published": "membership.services.recompute:settle:after",
     "segments are stored": "membership.services.publish_run:_store_segments:after",
     "memberships are changed": "membership.services.publish_run:apply_run_changes:after",
