@@ -55,7 +55,7 @@ FACT_KINDS: Mapping[type[Model], str] = {
     CustomerTag: "tags",
 }
 MASKS = {"phone": mask_phone, "email": mask_email, "unionid": mask_id, "external_userid": mask_id}
-_UNTOLD = frozenset({"id", "batch", "ordinal", "erased_at"})
+_UNTOLD = frozenset({"id", "batch", "ordinal", "erased_at", "merged_into"})
 _REPLACED = gettext_lazy("A later import replaced it")
 
 
