@@ -27,6 +27,7 @@ from membership.services.merging import DryRun, dry_run
 from segmentation.admin import shown
 from segmentation.admin.looking import looker
 from segmentation.domain.errors import TierwiseError
+from segmentation.domain.row_numbers import row_number
 from segmentation.models import Customer, CustomerMerge, Job
 from segmentation.permissions import (
     MERGE_CUSTOMERS,
@@ -160,9 +161,10 @@ def merges_panel(customer: Customer, *, user: Any) -> dict[str, Any] | None:
 
 def survivor_of(object_id: str, *, user: Any) -> Customer:
     """Who a merged id is now, for a page that was asked for by the old one. Raises Http404."""
-    if not object_id.isdecimal():
+    number = row_number(object_id)
+    if number is None:
         raise Http404
-    found = visible_customers(user).filter(aliases=int(object_id)).first()
+    found = visible_customers(user).filter(aliases=number).first()
     if found is None:
         raise Http404
     return found

@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 
 from config.clock import real_now
+from membership.services.merging import merge_customers
 from segmentation.models import (
     Customer,
     CustomerList,
     CustomerListMember,
     CustomerMerge,
+    FactBatch,
     Job,
     Segment,
 )
 from segmentation.services.jobs import execute_job
 from segmentation.services.manual_members import exclude_customer
+from segmentation.services.merge_moves import Writer
 from tests.fixtures.cast import OWN_STORE, Cast
 from tests.fixtures.world import CLUB, World
 
@@ -121,3 +125,41 @@ def test_other_roles_and_other_stores(
         )
         assert listed.status_code == 403, role
     assert not Job.objects.filter(kind__in=("merge_customers", "undo_merge")).exists()
+
+
+def test_who_sees_one_store_only_is_told_nothing_of_another(
+    pair: tuple[Customer, Customer], cast: Cast, enter: Enter
+) -> None:
+    """Also with every right to merge: neither that two were merged, nor that somebody is there."""
+    stays, goes = pair
+    world = World()
+    for name in ("Z-far-old", "Z-far"):
+        world.record("customers", {"customer_id": name, "home_store": "S2", "name": "Zebra"})
+    world.record("customers", {"customer_id": "Z-near-old", "home_store": "S2"})
+    old, far, near_old = (
+        Customer.objects.get(external_id=name) for name in ("Z-far-old", "Z-far", "Z-near-old")
+    )
+    now = real_now()
+    for survivor, merged in ((far, old), (stays, near_old)):
+        writer = Writer(FactBatch.Source.ADMIN, "support", recorded_at=now, now=now)
+        merge_customers(survivor.pk, merged.pk, reason="Zebra reason", writer=writer)
+    wanted = ("merge_customers", "view_customermerge")
+    cast.store_manager.user_permissions.add(*Permission.objects.filter(codename__in=wanted))
+    client = enter(cast.store_manager)
+    listed = client.get(reverse("admin:segmentation_customermerge_changelist"))
+    assert listed.status_code == 200
+    page = client.get(reverse("admin:segmentation_customer_change", args=[stays.pk]))
+    offered = client.get(address(stays, far))
+    for answer in (listed, page, offered):
+        text = answer.content.decode()
+        assert not [word for word in ("Z-far", "Z-near", "Zebra") if word in text], answer.request
+    assert "confirm" not in (offered.context or {})
+    for merge in CustomerMerge.objects.all():
+        for name in ("undo", "change"):
+            found = reverse(f"admin:segmentation_customermerge_{name}", args=[merge.pk])
+            assert client.get(found).status_code == 404
+    for customer in (old, far):
+        found = reverse("admin:segmentation_customer_change", args=[customer.pk])
+        assert client.get(found).status_code == 404
+    assert client.get(address(stays, goes)).status_code == 200  # control: of the own store
+    assert "confirm" in client.get(address(stays, goes)).context
