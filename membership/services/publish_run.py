@@ -49,6 +49,12 @@ class RunResult:
     changes: pa.Table
     fields: dict[str, Any]  # columns of the run's own row
 
+    @property
+    def rows(self) -> int:
+        """Counts and tier changes; segment results are left out, hidden ones would be told."""
+        counts = (*self.sizes.tags.values(), *self.sizes.layers.values(), *self.tiers.values())
+        return sum(map(len, counts)) + int(self.changes.num_rows)
+
 
 def publish(
     run: Run,

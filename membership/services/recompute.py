@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import shutil
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime
@@ -52,8 +51,6 @@ from segmentation.services.run_holds import RunHold, held
 
 Clock = Callable[[], datetime]
 ANSWERING = (Run.Status.PUBLISHED, Run.Status.HISTORICAL)
-_WAIT_FOR_WORKER = 3.0
-_POLL = 0.1
 
 
 def request_run(
@@ -119,36 +116,6 @@ def _warm(run: Run) -> None:
         runs.logger.exception("the columns of run %s could not be written ahead", run.pk)
 
 
-def follow_run(
-    run_id: int,
-    *,
-    clock: Clock,
-    on_stage: Callable[[Run], None] | None = None,
-    may_work: bool = True,
-) -> Run:
-    """Wait for a run's end. If no worker claims it within 3 seconds and no other run is in
-    progress, this process does the work (and that of runs queued before it)."""
-    waited = time.monotonic()
-    shown = ""
-    while True:
-        run = Run.objects.get(pk=run_id)
-        if run.status not in (Run.Status.QUEUED, Run.Status.RUNNING):
-            return run
-        if on_stage is not None and run.stage != shown:
-            shown = run.stage
-            on_stage(run)
-        runs.free_dead_runs(now=clock())
-        if runs.run_in_progress(now=clock()):
-            waited = time.monotonic()
-        elif (
-            may_work
-            and time.monotonic() - waited >= _WAIT_FOR_WORKER
-            and execute_next_run(clock=clock, up_to=run_id) is not None
-        ):
-            continue
-        time.sleep(_POLL)
-
-
 def newest_published(before: datetime | None = None, *, inclusive: bool = True) -> Run | None:
     """The newest published run, at or before (not inclusive: strictly before) an as-of."""
     found = Run.objects.filter(status=Run.Status.PUBLISHED)
@@ -199,7 +166,7 @@ def _execute(run: Run, hold: RunHold, *, clock: Clock) -> None:
         result.fields["base_run"] = run.base_run
         result.fields["instant_before"] = run.instant_before
         with watch.stage("postgresql"):
-            watch.count("postgresql", _written(result))
+            watch.count("postgresql", result.rows)
             publish(
                 run,
                 result,
@@ -322,12 +289,6 @@ def _rows(manifest: MirrorManifest, *, after: int = -1) -> int:
         for file in manifest.files
         if file["role"] == "rows" and file["generation"] > after
     )
-
-
-def _written(result: RunResult) -> int:
-    """Counts and tier changes. Segment results are left out: hidden ones would be told."""
-    counts = (*result.sizes.tags.values(), *result.sizes.layers.values(), *result.tiers.values())
-    return sum(map(len, counts)) + int(result.changes.num_rows)
 
 
 def _count(duck: duckdb.DuckDBPyConnection) -> int:

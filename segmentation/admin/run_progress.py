@@ -46,7 +46,9 @@ def progress_words(run: Run) -> ShownProgress | None:
     if run.status not in WAITING:
         return None
     if run.status == Run.Status.QUEUED:
-        return ShownProgress(_("Waiting for a worker."), _of_queued(run))
+        is_paused = run.not_before is not None and run.not_before > clock.real_now()
+        what = _("It is tried again after a pause.") if is_paused else _("Waiting for a worker.")
+        return ShownProgress(what, _of_queued(run))
     found = run_progress(run, now=clock.real_now())
     percent = None if found.done is None else round(found.done * 100)
     lines = (str(DOES.get(run.stage, "")), _times(found), *_attempts(run), *_stopping(run))

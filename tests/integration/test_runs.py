@@ -16,7 +16,7 @@ from django.db import connection
 
 from membership.domain.progress import Gap
 from membership.models import Membership, Transition
-from membership.services import recompute
+from membership.services import following, recompute
 from membership.services.member_view import member_view
 from segmentation.engine.results import run_folder
 from segmentation.engine.snapshots import read_memberships
@@ -227,7 +227,7 @@ def test_waiting_for_a_run_that_pauses_is_no_busy_loop(
     asked = recompute.request_run(as_of=day("2026-01-15"), actor="tester", now=datetime.now(UTC))
     Run.objects.update(not_before=datetime(2999, 1, 1, tzinfo=UTC))
     looked: list[str] = []
-    real = recompute.execute_next_run
+    real = following.execute_next_run
 
     def counted(**named: Any) -> Run | None:
         looked.append("looked")
@@ -238,11 +238,11 @@ def test_waiting_for_a_run_that_pauses_is_no_busy_loop(
         if looked:
             raise InterruptedError(str(seconds))
 
-    monkeypatch.setattr(recompute, "_WAIT_FOR_WORKER", 0.0)
-    monkeypatch.setattr(recompute, "execute_next_run", counted)
-    monkeypatch.setattr("membership.services.recompute.time.sleep", paused)
+    monkeypatch.setattr(following, "_WAIT_FOR_WORKER", 0.0)
+    monkeypatch.setattr(following, "execute_next_run", counted)
+    monkeypatch.setattr("membership.services.following.time.sleep", paused)
     with pytest.raises(InterruptedError, match=r"^0\.1$"):
-        recompute.follow_run(asked.pk, clock=lambda: datetime.now(UTC))
+        following.follow_run(asked.pk, clock=lambda: datetime.now(UTC))
     assert looked == ["looked"]
 
 

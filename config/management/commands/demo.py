@@ -30,6 +30,7 @@ from membership.services.demo import (
     waiting_run,
 )
 from membership.services.demo_summary import ImportedFile, printed, summary
+from membership.services.following import follow_run
 from membership.tasks import execute_due_runs
 from segmentation.models import Run
 from segmentation.queries import newest_published_run
@@ -118,7 +119,7 @@ class Command(BaseCommand):
                 as_of=as_of, actor="demo", now=real_now()
             )
             _await_worker(run.pk)
-            run = recompute.follow_run(run.pk, clock=real_now, may_work=False)
+            run = follow_run(run.pk, clock=real_now, may_work=False)
             if run.status not in (Run.Status.PUBLISHED, Run.Status.HISTORICAL):
                 label = Run.Status(run.status).label
                 raise CommandError(

@@ -7,7 +7,8 @@ from django.core.management.base import CommandParser
 
 from config.clock import now, real_now
 from membership.queries import run_document
-from membership.services.recompute import follow_run, request_run
+from membership.services.following import follow_run
+from membership.services.recompute import request_run
 from segmentation.domain.errors import TierwiseError
 from segmentation.management.arguments import instant
 from segmentation.management.base import ContractCommand
@@ -36,8 +37,8 @@ class Command(ContractCommand):
             raise TierwiseError(f"Run {run.pk} failed: {run.error}", code="run_failed")
         if run.status == Run.Status.HELD:
             self.stderr.write(
-                f"Run {run.pk} is held: it found something quite unlike the runs before it. The last "
-                "published result stays until somebody releases or rejects it on its page."
+                f"Run {run.pk} is held: it found something quite unlike the runs before it. The "
+                "last published result stays until somebody releases or rejects it on its page."
             )
         return run_document(run)
 
