@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -28,6 +29,8 @@ from membership.services.alert_settings import RuleSettings, save_rule
 from membership.services.alert_words import THRESHOLD_WORDS, advice
 from segmentation.admin import shown
 from segmentation.admin.base import EMPTY, KeysetAdmin
+from segmentation.admin.history import Source, add_history, event_source
+from segmentation.admin.object_histories import events
 from segmentation.domain.errors import TierwiseError
 from segmentation.services.wording import listed
 
@@ -129,6 +132,13 @@ class RuleForm(forms.Form):
             remind_hours=given["remind_hours"],
             channels=list(given["channels"]),
         )
+
+
+@add_history(AlertRule)
+def rule_sources(rule: AlertRule, *, user: Any) -> Iterable[Source]:
+    """Channels that were added to a rule and taken from it."""
+    routes = events("AlertRouteEvent", app="membership")
+    yield event_source(routes, user=user, rule_id=rule.pk)
 
 
 def add_problems(form: forms.Form, error: TierwiseError) -> None:

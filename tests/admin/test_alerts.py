@@ -230,6 +230,8 @@ def test_changing_a_rule_is_kept_in_its_history(
     assert "Rejected rows at least: 50" in shown or "rejected rows at least: 50" in shown
     history = _text(client, _page("alertrule_history", rule))
     assert "operations_manager" in history
+    assert "Channel of a rule" in history or "channel of a rule" in history
+    assert channel.name in history
     assert client.post(page, RULE).status_code == 302
     assert not rule.channels.exists()
 
