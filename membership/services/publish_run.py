@@ -188,9 +188,11 @@ def _instant(name: str) -> str:
     return f"{_EPOCH} + c.{name} * INTERVAL '1 microsecond'"
 
 
+# Between a held run and its release people are erased and merged: they have no tier any more.
 _SOURCE = (
     "tier_changes c JOIN membership_program p ON p.key = c.program"
     " JOIN segmentation_customer k ON k.ordinal = c.ordinal AND k.erased_at IS NULL"
+    " AND k.merged_into_id IS NULL"
 )
 _TIMES = ", ".join(_instant(name) for name in ("since", "until", "grace_until"))
 _STATEMENTS = (

@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pgtrigger
 import pytest
 from django.contrib.auth.models import User
 
@@ -223,6 +224,23 @@ def test_who_is_erased_meanwhile_is_not_moved(shop: DailyShop, cast: Cast) -> No
     assert not Transition.objects.filter(customer=gone).exists()
     assert not Membership.objects.filter(customer=gone).exists()
     assert Transition.objects.filter(run=done, kind="exit").count() == moved[0].customers - 1
+
+
+def test_who_was_merged_meanwhile_gets_no_tier(shop: DailyShop, cast: Cast) -> None:
+    """S11: the row of the merged one is an alias and holds nothing."""
+    shop.mornings("2026-03-11", 7)
+    shop.record("orders", {"order_id": "N1", "customer_id": "newcomer", "amount": "5.00",
+                           "placed_at": "2026-03-17T01:00:00"})  # fmt: skip
+    held = shop.run("2026-03-18")
+    assert held.status == Run.Status.HELD
+    assert "entry" in {move.kind for move in held_moves(held)}
+    survivor = Customer.objects.get(external_id="c001")
+    with pgtrigger.ignore("segmentation.Customer:change_needs_batch"):
+        Customer.objects.filter(external_id="newcomer").update(merged_into=survivor)
+    done = decide(release_run, held, cast.operations_manager)
+    assert done.status == Run.Status.PUBLISHED
+    assert not Membership.objects.filter(customer__external_id="newcomer").exists()
+    assert not Transition.objects.filter(customer__external_id="newcomer").exists()
 
 
 def test_a_tier_removed_meanwhile_is_given_to_nobody(
