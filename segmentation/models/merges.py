@@ -72,7 +72,8 @@ class CustomerMerge(models.Model):
 
 
 class RedirectedFact(models.Model):
-    """A fact that was sent under an alias and written to the survivor: an undo gives it back."""
+    """Under which id of a merged person a fact came last: one that came under an alias is given
+    back by an undo, one that came under the survivor's own id stays."""
 
     kind = models.CharField(_("kind"), max_length=16)
     row_id = models.BigIntegerField(_("row"))

@@ -28,6 +28,9 @@ from .importing.groups import imported_groups
 from .marks import mark_batch
 
 _OWNED = (("orders", Order), ("events", Event))
+# Stands for the file of a batch that a merge or an undo wrote: what any other batch has written
+# since was sent by somebody, under the id it has.
+_MERGE = "merge"
 
 
 @dataclass(slots=True)
@@ -46,7 +49,11 @@ class Writer:
     def batch(self, kind: str) -> FactBatch:
         if kind not in self.batches:
             self.batches[kind] = FactBatch.objects.create(
-                kind=kind, source=self.source, actor=self.actor, recorded_at=self.recorded_at
+                kind=kind,
+                source=self.source,
+                actor=self.actor,
+                file_name=_MERGE,
+                recorded_at=self.recorded_at,
             )
         return self.batches[kind]
 
@@ -142,12 +149,17 @@ def move_back(
     aliases: Collection[int],
     writer: Writer,
 ) -> dict[str, int]:
-    """The facts that these batches moved and that are still the survivor's, and what was sent since
-    under the merged id or one of its `aliases`, are the merged customer's again."""
+    """The facts that these batches moved and that nobody has sent since under the survivor's id,
+    and what was sent since under the merged id or one of its `aliases`, are the merged customer's
+    again."""
     moved = {}
     for kind, model in _OWNED:
-        ids = {*_replaced(kind, batches), *_sent(kind, "customer", aliases)}
-        rows = model._default_manager.filter(pk__in=ids, customer=survivor)
+        moved_then = Q(pk__in=list(_replaced(kind, batches)), batch__file_name=_MERGE)
+        sent = Q(pk__in=list(_sent(kind, "customer", aliases)))
+        resent = list(_sent(kind, "customer", [survivor.pk]))
+        own = model._default_manager.filter(moved_then | sent, customer=survivor)
+        own = own.exclude(pk__in=resent)
+        rows = model._default_manager.filter(pk__in=list(own.values_list("pk", flat=True)))
         if rows.exists():
             batch = writer.batch(kind)
             moved[kind] = writer.wrote(kind, rows.update(customer=merged, batch=batch))
@@ -155,7 +167,11 @@ def move_back(
         moved["referrals"] = found
     if found := _tags_back(merged, survivor, batches, aliases, writer):
         moved["tags"] = found
-    RedirectedFact.objects.filter(alias=merged).delete()
+    # As long as an id stands for others it matters what came under it.
+    over = [each for each in (merged, survivor) if not each.aliases.exclude(pk=merged.pk).exists()]
+    if len(aliases) > 1:
+        over = [each for each in over if each != merged]
+    RedirectedFact.objects.filter(alias__in=over).delete()
     return moved
 
 
@@ -185,7 +201,12 @@ def _referrals_back(
         # A row that was written twice by one batch keeps its first version only.
         before.setdefault(version.row_id, version.row)
     wanted: dict[int, dict[str, int]] = {}
-    for row in Referral.objects.filter(pk__in=before):
+    resent = {
+        pk for side in ("referrer", "referee") for pk in _sent("referrals", side, [survivor.pk])
+    }
+    for row in Referral.objects.filter(pk__in=before, batch__file_name=_MERGE).exclude(
+        pk__in=resent
+    ):
         old = before[row.pk]
         pair = {"referrer_id": old["referrer_id"], "referee_id": old["referee_id"]}
         if (row.referrer_id, row.referee_id) == _after(pair, merged.pk, survivor.pk):
@@ -225,15 +246,16 @@ def _tags_back(
         for version in FactVersion.objects.filter(kind="tags", superseded_by=batches.get("tags"))
     }
     sent = set(_sent("tags", "customer", aliases))
+    resent = set(_sent("tags", "customer", [survivor.pk]))
     rows = CustomerTag.objects.filter(pk__in=[*versions, *sent], customer=survivor)
     taken = set(CustomerTag.objects.filter(customer=merged).values_list("group", "value"))
     count = 0
-    for row in rows.order_by("pk"):
+    for row in rows.select_related("batch").order_by("pk"):
+        if row.pk in resent or (row.pk not in sent and row.batch.file_name != _MERGE):
+            continue  # set or ended since under the survivor's id
         old = versions.get(row.pk)
         values: dict[str, Any]
         if old is not None and old["customer_id"] == survivor.pk and row.pk not in sent:
-            if row.batch_id != batches["tags"]:
-                continue  # set or ended since: the survivor's own
             values = {"is_removed": old["is_removed"], "expires_at": old["expires_at"]}
         elif (row.group, row.value) in taken:
             values = {"is_removed": True}  # the merged customer has it by another row by now

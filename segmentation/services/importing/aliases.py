@@ -26,8 +26,7 @@ class Redirects:
     are_there: bool
 
     def keep(self) -> None:
-        """After the write: which facts came under which old id. One that came under the survivor's
-        own id this time is the survivor's."""
+        """After the write: under which id of a merged person each fact came last."""
         if not self.are_there:
             return
         stored = f"import_rows s{self.shape.joins} JOIN {self.shape.table} t ON {self.shape.match}"
@@ -42,6 +41,17 @@ class Redirects:
             f' SELECT {kind}, t.id, a."column", a.alias FROM {stored}'
             " JOIN import_aliases a ON a.sequence = s.sequence"
         )
+        # What came under a survivor's own id stays with it when the merge is undone, also where
+        # nothing was written because nothing differs.
+        for column in self.shape.customers:
+            name = literal(column.removesuffix("_id"))
+            run(
+                f'INSERT INTO {_REDIRECTED} (kind, row_id, "column", alias_id)'
+                f" SELECT {kind}, t.id, {name}, t.{quoted(column)} FROM {stored}"
+                f" WHERE EXISTS (SELECT FROM {_CUSTOMERS} c WHERE c.merged_into_id ="
+                f" t.{quoted(column)}) AND NOT EXISTS (SELECT FROM import_aliases a"
+                f' WHERE a.sequence = s.sequence AND a."column" = {name})'
+            )
 
 
 def redirect(kind: str, shape: Shape) -> Redirects:
