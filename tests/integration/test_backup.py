@@ -118,3 +118,35 @@ def test_restored_on_an_empty_machine_runs_have_the_same_hashes(
     assert again["programs"] == run["programs"]
     verified = told(other_manage, "verify_run", str(again["run"]))
     assert (verified["equal"], verified["recorded_hash"]) == (True, before["recorded_hash"])
+
+
+_ERASE = """
+from config.clock import real_now
+from segmentation.models import Customer, Job
+from segmentation.services import privacy
+from segmentation.services.jobs import execute_job
+asked = privacy.request_erasure(Customer.objects.get(external_id="C1"), confirmation="C1",
+    by=privacy.Bringer("operator", "admin"), now=real_now())
+print(execute_job(Job.objects.get(pk=asked.details["job"]), clock=real_now).status)
+"""
+_LIVING = """
+from segmentation.models import Customer
+print(",".join(Customer.objects.filter(erased_at=None).values_list("external_id", flat=True)))
+"""
+
+
+def test_a_backup_from_before_an_erasure_brings_nobody_back(
+    manage: Manage, facts: Path, tmp_path: Path
+) -> None:
+    """S11: the restore does the erasure again before anything is served."""
+    _import(manage, facts)
+    file = tmp_path / "backup"
+    assert manage("backup", str(file)).returncode == 0
+    erased = manage("shell", "-v0", "-c", _ERASE)
+    assert erased.stdout.splitlines()[-1:] == ["done"], erased.stdout + erased.stderr
+    assert manage("shell", "-v0", "-c", _LIVING).stdout.splitlines()[-1] == "C2"
+
+    done = manage("restore", str(file), "--replace")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert manage("shell", "-v0", "-c", _LIVING).stdout.splitlines()[-1] == "C2"
+    assert _customers(manage) == 2  # the empty row keeps its place
