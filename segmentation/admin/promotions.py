@@ -41,7 +41,7 @@ _YEARS = range(1970, 2200)
 class PromotionForm(forms.ModelForm[PromotionEvent]):
     """The dates as people say them: first and last day included."""
 
-    seen = forms.CharField(widget=forms.HiddenInput, required=False, max_length=16)
+    seen = forms.CharField(label="", widget=forms.HiddenInput, required=False, max_length=16)
 
     class Meta:
         model = PromotionEvent

@@ -16,7 +16,8 @@ from django.db import connection
 
 from tests.conftest import REPOSITORY, outside_environment
 
-pytestmark = pytest.mark.django_db
+# The embedded server lets nobody in but its own account.
+pytestmark = [pytest.mark.django_db, pytest.mark.services]
 SCRIPTS = [REPOSITORY / "deploy/postgresql" / name for name in ("1-roles.sql", "2-rights.sql")]
 DEFINITIONS = {
     "metrics": [
