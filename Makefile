@@ -57,7 +57,7 @@ test: developer ## all tests that need nothing but this machine
 
 .PHONY: test-parity
 test-parity: developer ## oracle, engine and instant path on more than 10,000 generated cases
-	@PARITY_EXAMPLES=1000 $(PYTHON_OF_VENV) -m pytest -n auto --maxprocesses 4 \
+	@PARITY_EXAMPLES=1500 $(PYTHON_OF_VENV) -m pytest -n auto --maxprocesses 4 \
 		tests/property/test_engine_oracle.py tests/property/test_instant_parity.py $(PYTEST)
 
 .PHONY: test-services

@@ -32,8 +32,9 @@ from .test_engine_oracle import Case, cases, compiled, held_table, overrides_tab
 pytestmark = pytest.mark.django_db(transaction=True)
 
 # `make test-parity` asks for more.
-EXAMPLES = int(os.environ.get("PARITY_EXAMPLES", "100"))
-TRIPLES = EXAMPLES * 10
+EXAMPLES = int(os.environ.get("PARITY_EXAMPLES", "150"))
+# About ten an example; far enough below that chance does not decide.
+TRIPLES = EXAMPLES * 7
 
 
 @pytest.fixture(scope="module")
