@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.db.models import Exists, OuterRef
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
 from membership.domain.alerts import Schedule, last_due, longest_run
@@ -18,29 +19,30 @@ from .alert_findings import Finding, Findings, Watched
 DAILY = "membership.tasks.recompute_daily"
 _MOST = 50  # findings of one rule
 _LAST_RUNS = 10
-_ENDED = (Run.Status.PUBLISHED, Run.Status.HISTORICAL)
 _MEANT = (CANCELLED, OVERTAKEN, REJECTED, SUPERSEDED)
 _CLOCK_SKEW = timedelta(minutes=1)  # between the machines of beat and worker
 
 
 def run_failed(watched: Watched) -> Findings:
     """Failed runs that no later one has made good; not those that a person stopped or rejected, or
-    whose place a newer one has taken."""
-    failed = _newer_than_answers().filter(status=Run.Status.FAILED, is_dry_run=False)
-    failed = failed.exclude(error_code__in=_MEANT)
-    return tuple(_of_run(run) for run in failed.order_by("-pk")[:_MOST])
+    whose place a newer one has taken.
+
+    A historical run changes nothing current: it makes good only one of its own as-of.
+    """
+    published = Run.objects.filter(status=Run.Status.PUBLISHED).order_by("-pk")
+    newest = published.values_list("pk", flat=True).first() or 0
+    again = Run.objects.filter(
+        status=Run.Status.HISTORICAL, pk__gt=OuterRef("pk"), as_of=OuterRef("as_of")
+    )
+    failed = Run.objects.filter(~Exists(again), pk__gt=newest, status=Run.Status.FAILED)
+    failed = failed.filter(is_dry_run=False).exclude(error_code__in=_MEANT)
+    return tuple(_of_run(run) for run in failed.only("pk", "as_of").order_by("-pk")[:_MOST])
 
 
 def run_held(watched: Watched) -> Findings:
-    """Runs that wait for a person, unless a later one was published."""
-    held = _newer_than_answers().filter(status=Run.Status.HELD)
+    """Runs that wait for a person: one that is published ends those before it, no other does."""
+    held = Run.objects.filter(status=Run.Status.HELD).only("pk", "as_of")
     return tuple(_of_run(run) for run in held.order_by("-pk")[:_MOST])
-
-
-def _newer_than_answers() -> Any:
-    answering = Run.objects.filter(status__in=_ENDED).order_by("-pk")
-    newest = answering.values_list("pk", flat=True).first() or 0
-    return Run.objects.filter(pk__gt=newest).only("pk", "as_of")
 
 
 def _of_run(run: Run, **more: Any) -> Finding:

@@ -258,6 +258,27 @@ def test_what_was_meant_and_what_was_made_good_is_no_alert() -> None:
     assert _look() == alerting.Look(0, 0, 0)
 
 
+@pytest.mark.parametrize(("kind", "begin"), [("run_held", _held), ("run_failed", _failed)])
+def test_a_historical_run_hides_no_alert_about_a_current_one(
+    kind: str, begin: Callable[[], Callable[[], Any]]
+) -> None:
+    """S07: it changes nothing current, so whoever waited for the night's result still does."""
+    mend = begin()
+    _run("historical", at=NOW - 30 * DAY)
+    assert _look().opened == 1
+    assert Alert.objects.get().rule.kind == kind
+    mend()
+    assert _look(MINUTE).resolved == 1
+
+
+def test_a_historical_run_makes_good_one_of_its_own_as_of() -> None:
+    _run("failed", at=NOW - 30 * DAY)
+    _run("failed", at=NOW - 40 * DAY)
+    _run("historical", at=NOW - 30 * DAY)
+    assert _look().opened == 1
+    assert Alert.objects.get().parameters["as_of"] == (NOW - 40 * DAY).isoformat()
+
+
 def test_a_run_may_take_three_times_as_long_as_usual() -> None:
     for minutes in (15, 20, 25):
         _published(at=NOW - 2 * DAY, finished_at=NOW - 2 * DAY + minutes * MINUTE)
