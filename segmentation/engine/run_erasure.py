@@ -8,7 +8,10 @@ attempt is simply done again.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterator
+import shutil
+import time
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +28,7 @@ from .results import run_folder
 
 _SNAPSHOT = "snapshot.parquet"
 _HASHES = "hashes.parquet"
+_VERIFYING_SECONDS = 3600  # no verification writes for so long
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,26 @@ def stored_runs() -> Iterator[int]:
     folder = run_folder(0).parent
     names = (path.name for path in folder.iterdir()) if folder.is_dir() else ()
     yield from sorted(int(name) for name in names if name.isdigit())
+
+
+def unfinished_folders() -> list[tuple[Path, int]]:
+    """What runs are writing, or wrote when they were killed, with the run's number."""
+    parent = run_folder(0).parent
+    found = ((path, path.name.split("-")[1]) for path in sorted(parent.glob(".writing-*")))
+    return [(path, int(run)) for path, run in found if run.isdigit()]
+
+
+def remove_left_over(folders: Iterable[Path]) -> None:
+    """Remove these, and what killed verifications left."""
+    parent = run_folder(0).parent
+    for path in (*folders, *filter(_is_old, parent.glob(".verify-*"))):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_old(path: Path) -> bool:
+    with suppress(FileNotFoundError):
+        return time.time() - path.stat().st_mtime > _VERIFYING_SECONDS
+    return False
 
 
 def remaining_hashes(run_id: int, ordinals: Collection[int]) -> Remaining | None:

@@ -41,9 +41,10 @@ def log_erasure(*, receipt: str, reference: str, now: datetime) -> None:
     path = _path()
     is_new = not path.exists()
     entry = {"receipt": receipt, "reference": reference, "key": _key(), "at": now.isoformat()}
-    line = json.dumps(entry)
+    # Behind a line that a crash cut off this one must not be lost as well: it begins a new one.
+    line = f"\n{json.dumps(entry)}\n"
     with open(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600), "a") as file:
-        file.write(line + "\n")
+        file.write(line)
         file.flush()
         os.fsync(file.fileno())
     if is_new:
@@ -64,9 +65,9 @@ def logged_erasures() -> Iterator[LoggedErasure]:
             continue
 
 
-def undone_by_restore() -> list[tuple[LoggedErasure, str]]:
-    """The logged erasures of which this database knows nothing, with the ids of the people whom it
-    therefore has again.
+def undone_by_restore() -> list[tuple[LoggedErasure, str | None]]:
+    """The logged erasures of which this database knows nothing, with the id of the person whom it
+    therefore has again; None when it has nobody of that id.
 
     An id that came back after its erasure is a stranger's: the receipt tells the two apart. Errors:
     `other_key` when a reference was made with another SECRET_KEY, so that nobody would be found.
@@ -76,21 +77,23 @@ def undone_by_restore() -> list[tuple[LoggedErasure, str]]:
             kind=PrivacyRequest.Kind.ERASE, customer_ref__startswith="erased:"
         ).values_list("receipt", flat=True)
     )
-    wanted = {found.reference: found for found in logged_erasures() if found.receipt not in done}
+    wanted = [found for found in logged_erasures() if found.receipt not in done]
     if not wanted:
         return []
-    if any(found.key != _key() for found in wanted.values()):
+    if any(found.key != _key() for found in wanted):
         raise TierwiseError(
             "Erasures were logged with another SECRET_KEY than this command has: run it with the"
             " one that the services use.",
             code="other_key",
         )
+    references = {found.reference for found in wanted}
     ids = Customer.objects.filter(erased_at=None).values_list("external_id", flat=True)
-    return [
-        (wanted[reference], external_id)
+    back = {
+        reference: external_id
         for external_id in ids.iterator(chunk_size=10_000)
-        if (reference := erased_reference(external_id)) in wanted
-    ]
+        if (reference := erased_reference(external_id)) in references
+    }
+    return [(found, back.get(found.reference)) for found in wanted]
 
 
 def _key() -> str:

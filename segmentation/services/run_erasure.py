@@ -12,7 +12,13 @@ import pgtrigger
 from django.db import transaction
 from pyroaring import BitMap
 
-from segmentation.engine.run_erasure import remaining_hashes, remove_from_files, stored_runs
+from segmentation.engine.run_erasure import (
+    remaining_hashes,
+    remove_from_files,
+    remove_left_over,
+    stored_runs,
+    unfinished_folders,
+)
 from segmentation.models import Run, RunErasure, SegmentResult
 
 _RESULTS_AT_ONCE = 50
@@ -29,6 +35,7 @@ def remove_from_runs(
     gone = BitMap(ordinals)
     if not gone:
         return
+    _remove_left_over()
     runs = sorted({*stored_runs(), *SegmentResult.objects.values_list("run_id", flat=True)
                    .distinct()})  # fmt: skip
     for done, run_id in enumerate(runs):
@@ -37,6 +44,14 @@ def remove_from_runs(
         _note_remaining(run_id, list(gone))
         remove_from_files(run_id, list(gone))
     on_run(len(runs), len(runs))
+
+
+def _remove_left_over() -> None:
+    """What killed workers were writing. Listed first: a run that begins after that knows nobody who
+    is gone."""
+    folders = unfinished_folders()
+    running = set(Run.objects.filter(status=Run.Status.RUNNING).values_list("pk", flat=True))
+    remove_left_over(path for path, run in folders if run not in running)
 
 
 def _remove_from_bitmaps(run_id: int, gone: BitMap) -> None:

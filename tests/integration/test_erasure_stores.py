@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import shutil
 import zipfile
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +23,7 @@ from pyroaring import BitMap
 from config.clock import real_now
 from membership.queries import load_definition_set, segment_document
 from membership.services import erasure, recompute
+from membership.services.merging import merge_customers
 from membership.services.publish_run import publish
 from membership.services.recompute import execute_next_run, request_run
 from membership.services.verification import verify_run
@@ -39,11 +42,12 @@ from segmentation.models import (
 from segmentation.services import privacy, run_erasure
 from segmentation.services.access_log import Looker
 from segmentation.services.data_quality import request_quality_report
-from segmentation.services.erasure_log import FILE, logged_erasures
+from segmentation.services.erasure_log import FILE, log_erasure, logged_erasures
 from segmentation.services.exporting import request_export
 from segmentation.services.file_search import holds_name
 from segmentation.services.jobs import LEASE, execute_job, job_folder
 from segmentation.services.leases import lease_owner
+from segmentation.services.merge_moves import Writer
 from tests.fixtures.world import World, day
 
 from .test_erasure import (
@@ -343,6 +347,95 @@ def test_a_restored_backup_is_erased_again_and_a_stranger_of_the_same_id_is_not(
     with (Path(settings.VAR_DIR) / FILE).open("a") as file:
         file.write('{"receipt": "pr_')
     assert erasure.erase_again(now=real_now()) == 0
+
+
+def test_what_killed_workers_left_goes_too(world: World) -> None:
+    ended = run_again("2026-02-03")
+    for name in (f".writing-{ended.pk}-0a0b", ".verify-old", ".verify-new"):
+        shutil.copytree(run_folder(ended.pk), run_folder(ended.pk).with_name(name))
+    os.utime(run_folder(ended.pk).with_name(".verify-old"), (0, 0))
+    erase()
+    left = {path.name for path in run_folder(0).parent.iterdir() if path.name.startswith(".")}
+    assert left == {".verify-new"}  # its process is at work
+
+
+def test_files_that_name_an_id_merged_during_the_search_go_too(
+    world: World, admin_user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.order("SECOND", "2026-01-25T10:00", "99")
+    second = Customer.objects.get(external_id="SECOND")
+    export = make_export(admin_user, file_format="csv", q=["SECOND"])
+    Job.objects.filter(pk=export.pk).update(finished_at=real_now() - timedelta(days=1))
+    named = erasure._jobs_naming
+    searches: list[list[int]] = []
+
+    def search_then_merge(external_id: str) -> list[int]:
+        searches.append(named(external_id))
+        if len(searches) == 1:
+            merge_customers(
+                person().pk, second.pk, reason="same",
+                writer=Writer("admin", "x", real_now(), real_now()),
+            )  # fmt: skip
+        return searches[-1]
+
+    monkeypatch.setattr(erasure, "_jobs_naming", search_then_merge)
+    asked = privacy.request_erasure(person(), confirmation=ID, by=BY, now=real_now())
+    erasure.erase_from_database(asked, now=real_now())
+    erasure.erase_from_files(now=real_now())
+    assert searches[0] == []
+    assert not job_folder(export.pk).exists()
+    assert files_with_traces(("SECOND",)) == set()
+
+
+def test_a_restore_erases_nobody_who_took_the_id_later(world: World) -> None:
+    """The backup is from before the customer was known at all; the id comes in after the restore,
+    and the restore is repeated."""
+    erase()
+    erase_lines = (Path(settings.VAR_DIR) / FILE).read_text()
+    PrivacyRequest.objects.filter(kind="erase").delete()
+    assert erasure.erase_again(now=real_now()) == 0  # nobody of that id is there
+    noted = PrivacyRequest.objects.get(kind="erase")
+    assert noted.customer_ref == privacy.erased_reference(ID)
+    world.order(ID, "2026-01-25T10:00", "99")
+    assert erasure.erase_again(now=real_now()) == 0
+    assert person().erased_at is None
+    assert (Path(settings.VAR_DIR) / FILE).read_text() == erase_lines
+    # Erased twice, both before the backup: one person is there, both receipts are known after.
+    erase()
+    world.order(ID, "2026-01-25T10:00", "99")
+    PrivacyRequest.objects.filter(kind="erase").delete()
+    assert erasure.erase_again(now=real_now()) == 1
+    world.order(ID, "2026-01-25T10:00", "99")
+    assert erasure.erase_again(now=real_now()) == 0
+    assert person().erased_at is None
+
+
+def test_a_restored_person_with_two_ids_leaves_no_id_in_the_receipts(world: World) -> None:
+    """The alias comes before the other id: then its receipt erases both."""
+    world.order("SECOND", "2026-01-25T10:00", "99")
+    both = person(), Customer.objects.get(external_id="SECOND")
+    merge_customers(
+        both[1].pk, both[0].pk, reason="same", writer=Writer("admin", "x", real_now(), real_now())
+    )
+    asked = privacy.request_erasure(both[1], confirmation="SECOND", by=BY, now=real_now())
+    # What a restore of the moment before has: the people, the log and no receipts.
+    log_erasure(receipt=asked.receipt, reference=privacy.erased_reference("SECOND"), now=real_now())
+    log_erasure(
+        receipt=f"{asked.receipt}+0", reference=privacy.erased_reference(ID), now=real_now()
+    )
+    asked.delete()
+    ids = Customer.objects.filter(external_id__in=(ID, "SECOND")).order_by("pk")
+    assert [row.external_id for row in ids] == [ID, "SECOND"]
+    assert erasure.erase_again(now=real_now()) == 1
+    refs = set(PrivacyRequest.objects.filter(kind="erase").values_list("customer_ref", flat=True))
+    assert refs == {privacy.erased_reference(ID), privacy.erased_reference("SECOND")}
+    assert erasure.erase_again(now=real_now()) == 0
+
+
+def test_a_line_behind_one_that_was_cut_off_counts(world: World) -> None:
+    (Path(settings.VAR_DIR) / FILE).write_text('{"receipt": "pr_cut')
+    erase()
+    assert [found.reference for found in logged_erasures()] == [privacy.erased_reference(ID)]
 
 
 @pytest.mark.parametrize("name", ["C-77", "2000", "李雷", "a&b <c>", 'say "hi"'])
