@@ -221,6 +221,7 @@ SPECTACULAR_SETTINGS = {
         "RunStatus": "segmentation.models.runs.Run.Status",
         "ReceiptStatus": [(word, word) for word in ("done", "pending", "failed")],
         "AnsweringStatus": [(word, word) for word in ("published", "historical")],
+        "TroubleStatus": [(word, word) for word in ("queued", "held", "failed")],
         "RowStatus": [(word, word) for word in ("inserted", "unchanged", "updated", "rejected")],
         "PrivacyKind": "segmentation.models.audit.PrivacyRequest.Kind",
         "TransitionKind": "membership.models.programs.Transition.Kind",

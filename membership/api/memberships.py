@@ -15,7 +15,10 @@ from segmentation.api.labels import label_text
 from segmentation.api.parameters import Parameters
 from segmentation.api.privacy import visible_customer
 from segmentation.api.schema import CUSTOMER_ID, LANGUAGE, errors
+from segmentation.api.segments import TROUBLE, shown_instant
 from segmentation.api.views import ApiView
+from segmentation.models import Run
+from segmentation.services.run_standing import run_in_trouble
 
 
 class Progress(serializers.Serializer[Any]):
@@ -23,6 +26,16 @@ class Progress(serializers.Serializer[Any]):
     need = serializers.CharField(help_text="the threshold, in the metric's unit")
     have = serializers.CharField(allow_null=True)
     missing = serializers.CharField(help_text="the least amount that reaches the threshold")
+
+
+class RunTrouble(serializers.Serializer[Any]):
+    """The newest run that failed, is held, or is being tried again, after the one whose results
+    show."""
+
+    run = serializers.IntegerField()
+    as_of = serializers.DateTimeField()
+    status = serializers.ChoiceField(choices=list(TROUBLE))
+    code = serializers.CharField(help_text='stable; "" for what nobody foresaw')
 
 
 class MembershipView(serializers.Serializer[Any]):
@@ -38,6 +51,10 @@ class MembershipView(serializers.Serializer[Any]):
     progress = Progress(many=True, allow_null=True)
     benefits = serializers.ListField(child=serializers.DictField())
     rewards = serializers.ListField(child=serializers.DictField())
+    last_good_as_of = serializers.DateTimeField(
+        allow_null=True, help_text="of the newest published run, if it looked at the program"
+    )
+    last_error = RunTrouble(allow_null=True, help_text="null when all is well")
 
 
 _EXAMPLE = {
@@ -53,6 +70,8 @@ _EXAMPLE = {
     ],
     "benefits": [],
     "rewards": [],
+    "last_good_as_of": "2018-01-01T00:00:00+08:00",
+    "last_error": None,
 }
 
 
@@ -73,10 +92,27 @@ class CustomerMemberships(ApiView):
     def get(self, request: Request, customer_id: str) -> Response:
         customer = visible_customer(request, customer_id)
         Parameters(request, known=()).check()
-        return Response([_document(view) for view in views_of(customer)])
+        views = views_of(customer)
+        trouble = _trouble(views[0].run) if views else None
+        return Response([{**_document(view), "last_error": trouble} for view in views])
+
+
+def _trouble(published: Run | None) -> dict[str, Any] | None:
+    """What went wrong since the run whose results show; no message, which may name what only
+    staff may know of."""
+    run = run_in_trouble(published)
+    if run is None:
+        return None
+    return {
+        "run": run.pk,
+        "as_of": shown_instant(run.as_of),
+        "status": run.status,
+        "code": run.error_code,
+    }
 
 
 def _document(view: MemberView) -> dict[str, Any]:
+    good = view.last_good_as_of
     return {
         "program": view.program,
         "label": label_text(view.label),
@@ -88,4 +124,5 @@ def _document(view: MemberView) -> dict[str, Any]:
         "progress": None if view.progress is None else [asdict(gap) for gap in view.progress],
         "benefits": [],
         "rewards": [],
+        "last_good_as_of": None if good is None else shown_instant(good),
     }

@@ -35,7 +35,8 @@ class MemberView:
 
     `tier` None: no member. `grace_until` is set when the term is over and the tier still kept.
     `progress` None: there is no next tier, its rule can't be said in gaps, or no run has looked at
-    the program yet.
+    the program yet. `run` is the newest published one, `last_good_as_of` its as-of; None: it did
+    not look at the program.
     """
 
     program: str
@@ -46,15 +47,17 @@ class MemberView:
     until: datetime | None
     grace_until: datetime | None
     progress: tuple[Gap, ...] | None
+    run: Run | None
+    last_good_as_of: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Basis:
-    """The newest published run's definitions and what is known of the customer since."""
+    """The newest published run, its definitions and what is known of the customer since."""
 
+    run: Run
     catalog: Catalog
     programs: Mapping[str, Program]
-    as_of: datetime
     values: Mapping[str, Fraction | None]
     currency: str
 
@@ -109,9 +112,9 @@ def _basis(customer: Customer) -> _Basis | None:
     digest = DefinitionSet.objects.values_list("digest", flat=True).get(pk=run.definition_set_id)
     catalog, programs = _definitions(digest)
     return _Basis(
+        run=run,
         catalog=catalog,
         programs={program.key: program for program in programs},
-        as_of=run.as_of,
         values={
             **_values(run, customer.external_id, catalog),
             **standing_values(customer.pk, after=run.as_of),
@@ -134,7 +137,7 @@ def _values(run: Run, external_id: str, catalog: Catalog) -> Mapping[str, Fracti
 
 def _view(row: ProgramRow, *, held: Membership | None, basis: _Basis | None) -> MemberView:
     program = None if basis is None else basis.programs.get(row.key)
-    version = None if basis is None or program is None else version_at(program, basis.as_of)
+    version = None if basis is None or program is None else version_at(program, basis.run.as_of)
     zone = ZoneInfo(row.timezone)
     return MemberView(
         program=row.key,
@@ -145,6 +148,8 @@ def _view(row: ProgramRow, *, held: Membership | None, basis: _Basis | None) -> 
         until=None if held is None else _local(held.until, zone),
         grace_until=None if held is None else _local(held.grace_until, zone),
         progress=None if basis is None or version is None else _gaps(version, held, basis),
+        run=None if basis is None else basis.run,
+        last_good_as_of=None if basis is None or version is None else basis.run.as_of,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 from urllib.parse import quote
@@ -148,6 +148,8 @@ def test_a_member_sees_tier_dates_and_the_way_up(caller: Caller) -> None:
             ],
             "benefits": [],
             "rewards": [],
+            "last_good_as_of": "2018-01-01T08:00:00+08:00",
+            "last_error": None,
         },
         {
             "program": "runners",
@@ -160,6 +162,8 @@ def test_a_member_sees_tier_dates_and_the_way_up(caller: Caller) -> None:
             "progress": [{"metric": "orders_ever", "need": "5", "have": "3", "missing": "2"}],
             "benefits": [],
             "rewards": [],
+            "last_good_as_of": "2018-01-01T08:00:00+08:00",
+            "last_error": None,
         },
     ]
 
@@ -266,6 +270,29 @@ def test_an_unknown_customer_is_not_found(caller: Caller, external_id: str) -> N
 
 
 @pytest.mark.usefixtures("values")
+def test_while_the_newest_run_is_held_the_tiers_say_so(caller: Caller) -> None:
+    """S07: the last good result answers, with its as-of; no words that only staff may read."""
+    define(program("gold", at_least("spend_180d", "1000")))
+    hold(customer("C1"), "gold", "silver", 1, publish(), None)
+    held = Run.objects.create(
+        as_of=NOW + timedelta(days=1),
+        status=Run.Status.HELD,
+        requested_by="test",
+        requested_at=NOW,
+        error="secret_lapsing",
+    )
+    client = caller("members:read", "segments:read_hidden")
+    found = client.get("/api/v1/customers/C1/memberships").json()[0]
+    assert (found["tier"], found["last_good_as_of"]) == ("silver", "2018-01-01T08:00:00+08:00")
+    assert found["last_error"] == {
+        "run": held.pk, "as_of": "2018-01-02T08:00:00+08:00", "status": "held", "code": "",
+    }  # fmt: skip
+    Run.objects.filter(pk=held.pk).update(status="published", definition_set=definition_set())
+    found = client.get("/api/v1/customers/C1/memberships").json()[0]
+    assert (found["last_good_as_of"], found["last_error"]) == ("2018-01-02T08:00:00+08:00", None)
+
+
+@pytest.mark.usefixtures("values")
 def test_nothing_hidden_shows(caller: Caller) -> None:
     """The customer is in a hidden segment; nothing of it is in the member's view."""
     define(program("gold", at_least("spend_180d", "1000"), at_least("orders_180d", "9")))
@@ -303,5 +330,6 @@ def test_queries_do_not_grow_with_programs_or_customers(caller: Caller) -> None:
         hold(customer(f"C{n}", n), f"p{n}", "silver", 1, run, None)
         hold(Customer.objects.get(external_id="C0"), f"p{n}", "silver", 1, run, None)
     assert count() == few
-    # key, throttle, customer, programs, memberships, run, definitions, values between runs
-    assert few == 8
+    # key, throttle, customer, programs, memberships, run, definitions, values between runs, what
+    # went wrong since
+    assert few == 9
