@@ -70,9 +70,11 @@ def _query(kind: str, customers: Collection[int], kinds: Collection[str]) -> str
     ids = f"ANY (ARRAY[{', '.join(str(int(customer)) for customer in customers)}]::bigint[])"
     buyers = f"t.customer_id = {ids}"
     if "referrals" in kinds:
+        # One list, not two conditions with OR: for those PostgreSQL would read every order.
         buyers = (
-            f"({buyers} OR t.customer_id IN (SELECT r.referee_id FROM segmentation_referral r"
-            f" WHERE r.referrer_id = {ids}))"
+            f"t.customer_id IN (SELECT c.id FROM segmentation_customer c WHERE c.id = {ids}"
+            " UNION SELECT r.referee_id FROM segmentation_referral r"
+            f" WHERE r.referrer_id = {ids})"
         )
     orders = _rows("segmentation_order", buyers)
     of_orders = f"t.order_id IN (SELECT t.id FROM segmentation_order t WHERE {buyers})"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 
 from config.clock import real_now
 from membership.models import InstantBatch, InstantStanding, Membership, Transition
@@ -15,8 +17,11 @@ from membership.services.erasure import erase_from_database
 from membership.services.instant import Done, do_batch
 from membership.services.member_view import member_view
 from membership.services.verification import verify_run
+from segmentation.engine import direct_facts
+from segmentation.engine.schema import MIRROR_KINDS
 from segmentation.models import Customer, CustomerMark, Run
 from segmentation.services import privacy
+from tests.fixtures.plans import nodes_of
 from tests.fixtures.world import CLUB, World, day
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -155,6 +160,23 @@ def test_ten_thousand_marks_make_a_bounded_number_of_batches(shop: World) -> Non
         batches += 1
     assert batches == 1
     assert not CustomerMark.objects.exists()
+
+
+@pytest.mark.parametrize("kind", ["orders", "order_lines", "refunds"])
+def test_a_batch_reads_no_whole_table(kind: str) -> None:
+    """S01: with twenty million orders one customer's referrals would read all of them."""
+    kinds = frozenset({"customers", "orders", "order_lines", "refunds", "referrals"})
+    table = MIRROR_KINDS[kind].table
+    with transaction.atomic(), connection.cursor() as cursor:
+        # A plan that can use its indexes then does, however small the tables are.
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL enable_mergejoin = off")  # it would read an index from end to end
+        cursor.execute("EXPLAIN (FORMAT JSON) " + direct_facts._query(kind, [1, 2], kinds))
+        found = cursor.fetchone()[0]
+        (plan,) = json.loads(found) if isinstance(found, str) else found
+    scans = [node for node in nodes_of(plan["Plan"]) if node.get("Relation Name") == table]
+    assert scans
+    assert all({"Index Cond", "Recheck Cond"} & node.keys() for node in scans), scans
 
 
 def test_nothing_happens_before_the_first_run(world: World) -> None:

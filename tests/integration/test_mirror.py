@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -33,6 +32,7 @@ from segmentation.models import (
     Referral,
     Refund,
 )
+from tests.fixtures.plans import nodes_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -291,12 +291,6 @@ def test_compaction_leaves_a_damaged_mirror_to_the_next_step(story: Story) -> No
         assert mirror.compact(now=NOW, most_files=1) == damaged
         assert MirrorManifest.objects.get().files == damaged.files
         story.check_every_watermark(mirror.advance(now=NOW))
-
-
-def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for child in plan.get("Plans", ()):
-        yield from nodes_of(child)
 
 
 def test_one_changed_order_reads_no_whole_table() -> None:
