@@ -96,7 +96,7 @@ def of_visible_customers(
 
 def visible_merges(user: Viewer) -> QuerySet[CustomerMerge]:
     """Merges of customers this user may know of, on both sides; none of an erased person."""
-    merges = CustomerMerge.objects.filter(survivor__erased_at=None)
+    merges = CustomerMerge.objects.filter(survivor__erased_at=None, merged__erased_at=None)
     merges = of_visible_customers(merges, user=user, customer="survivor")
     return of_visible_customers(merges, user=user, customer="merged")
 

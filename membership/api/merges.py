@@ -85,13 +85,13 @@ class CustomerMerging(ApiView):
         ],
     )
     def post(self, request: Request, customer_id: str) -> Response:
-        merged = visible_customer(request, customer_id)
         sent = _texts(request.data, ("into", "reason"))
-        survivor = _named(request, sent["into"])
 
         def act() -> str:
+            # Looked for when it is asked for: the same key again is answered when it is done, too.
+            merged = visible_customer(request, customer_id)
             job = request_merge(
-                survivor,
+                _named(request, sent["into"]),
                 merged,
                 reason=sent["reason"],
                 digest=None,
@@ -218,7 +218,8 @@ def _texts(body: Any, names: tuple[str, ...]) -> dict[str, str]:
 
 
 def _state(job: Job, merge: CustomerMerge | None) -> Mapping[str, Any]:
-    known = merge is not None and merge.survivor.erased_at is None
+    # After an undo one of the two may be erased alone.
+    known = merge is not None and not (merge.survivor.erased_at or merge.merged.erased_at)
     times = {
         name: None if merge is None else getattr(merge, name)
         for name in ("merged_at", "until", "undone_at")

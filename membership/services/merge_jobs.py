@@ -46,7 +46,8 @@ def request_merge(
     shown = dry_run(survivor, merged)
     if digest is not None and digest != shown.digest:
         raise refused("changed", _("Something changed since it was shown: look at it again."))
-    parameters = {"survivor": survivor.pk, "merged": merged.pk, "digest": shown.digest}
+    # Who was shown nothing asks for whatever it will be: an order meanwhile must not refuse it.
+    parameters = {"survivor": survivor.pk, "merged": merged.pk, "digest": digest}
     return _request(MERGE, parameters, reason, looker, now, project_now, key)
 
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.utils.functional import Promise
 from django.utils.safestring import SafeString
@@ -36,8 +37,9 @@ KIND_WORDS = {
 
 
 def customer_id_of(term: str) -> Subquery:
-    """The row id of the customer with exactly this external id."""
-    return Subquery(Customer.objects.filter(external_id=term).values("pk")[:1])
+    """The row id of the customer with exactly this external id, or into whom it was merged."""
+    named = Customer.objects.filter(external_id=term)
+    return Subquery(named.values_list(Coalesce("merged_into_id", "pk"))[:1])
 
 
 class FactAdmin(ExactSearchAdmin):

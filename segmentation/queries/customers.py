@@ -17,7 +17,7 @@ _PHONE = re.compile(r"[+\d][\d\s().-]*")
 
 def find_customers(customers: QuerySet[Customer], *, term: str) -> QuerySet[Customer]:
     """Those whose id starts with `term`, whose name does, whose phone is it or ends in its four
-    digits, or whose e-mail it is.
+    digits, or whose e-mail it is; and the one into whom the id `term` was merged.
 
     Every comparison has an index, so a search costs what it finds. Ids are compared byte for byte;
     names also as people write them (ROWAN, rowan, Rowan); of a phone only the digits count, with
@@ -26,9 +26,10 @@ def find_customers(customers: QuerySet[Customer], *, term: str) -> QuerySet[Cust
     term = term.replace("\x00", "").strip()
     if not term:
         return customers
+    survivor = _merged_into(term)
     if len(term) < SHORTEST:
-        return customers.filter(external_id=term)
-    found = Q(external_id__startswith=term)
+        return customers.filter(Q(external_id=term) | survivor)
+    found = Q(external_id__startswith=term) | survivor
     for start in _spellings(term):
         found |= Q(name__startswith=start)
     exact = _by_contact(customers, term)
@@ -37,6 +38,12 @@ def find_customers(customers: QuerySet[Customer], *, term: str) -> QuerySet[Cust
         # rather walk through everybody in the order of the list.
         found |= Q(pk__in=list(exact.order_by().values_list("pk", flat=True)))
     return customers.filter(found)
+
+
+def _merged_into(term: str) -> Q:
+    """By row: read first, as below, because a subquery would keep the indexes from being used."""
+    aliases = Customer.objects.filter(external_id=term, merged_into__isnull=False)
+    return Q(pk__in=list(aliases.values_list("merged_into", flat=True)))
 
 
 def in_id_order(found: QuerySet[Customer]) -> QuerySet[Customer]:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pghistory
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
@@ -220,10 +219,7 @@ def _consent(survivor: Customer, merged: Customer) -> tuple[bool | None, datetim
 
 def _plain(value: Any) -> Any:
     """A column's value as JSON keeps it."""
-    return value if value is None or isinstance(value, bool | str) else _ENCODER.default(value)
-
-
-_ENCODER = DjangoJSONEncoder()
+    return value.isoformat() if isinstance(value, date) else value  # an instant is a date, too
 
 
 def _fill(survivor: Customer, merged: Customer, *, batch: int) -> dict[str, Any]:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
 from config.clock import real_now
+from membership.services.erasure import erase_from_database
 from segmentation.models import ApiKey, Customer, CustomerMerge, Job, Order
+from segmentation.permissions import visible_merges
+from segmentation.services import privacy
 from segmentation.services.api_keys import create_api_key
 from segmentation.services.jobs import execute_job
 from tests.fixtures.world import CLUB, World
@@ -56,11 +60,15 @@ def test_asked_for_once_done_followed_and_undone(world: World) -> None:
     assert answers[1].json()["merge"] == number
     assert answers[0].json()["status"] == "pending"
     job = Job.objects.get(kind="merge_customers")
+    world.order("OLD", "2026-01-21T10:00", "7")  # while it waits: nobody was shown anything
     other = client.post(
         ADDRESS, {**sent, "into": "FAR"}, format="json", headers={"idempotency-key": "m1"}
     )
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
     run(job.pk)
+    replayed = client.post(ADDRESS, sent, format="json", headers={"idempotency-key": "m1"})
+    assert (replayed.status_code, replayed.json()["merge"]) == (202, number)
+    assert Job.objects.filter(kind="merge_customers").count() == 1
     state = client.get(f"/api/v1/merges/{number}").json()
     assert (state["status"], state["merged"], state["into"]) == ("done", "OLD", "NEW")
     gone = client.get("/api/v1/customers/OLD")
@@ -117,6 +125,21 @@ def test_what_is_refused_does_nothing(world: World) -> None:
     assert not Job.objects.exists()
     assert not CustomerMerge.objects.exists()
     assert not Customer.objects.filter(merged_into__isnull=False).exists()
+
+
+def test_after_an_undo_one_may_be_erased_alone(world: World) -> None:
+    client = caller("customers:write")
+    number = client.post(ADDRESS, {"into": "NEW", "reason": "x"}, format="json").json()["merge"]
+    run(Job.objects.get(kind="merge_customers").pk)
+    client.post(f"/api/v1/merges/{number}/undo", {"reason": "two"}, format="json")
+    run(Job.objects.get(kind="undo_merge").pk)
+    by = privacy.Bringer("a", "admin")
+    old = Customer.objects.get(external_id="OLD")
+    asked = privacy.request_erasure(old, confirmation="OLD", by=by, now=real_now())
+    erase_from_database(asked, now=real_now())
+    state = client.get(f"/api/v1/merges/{number}").json()
+    assert (state["status"], state["merged"], state["into"]) == ("undone", None, None)
+    assert not visible_merges(User.objects.create_superuser("root")).exists()
 
 
 def test_a_key_of_other_stores_is_told_nothing_about_a_merged_id(world: World) -> None:

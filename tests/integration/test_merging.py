@@ -4,6 +4,7 @@ other id counts nowhere, and an undo leaves a world in which it never happened."
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from config.clock import real_now
 from membership.models import Membership, Transition
+from membership.queries import profile_document
 from membership.services import merging
 from membership.services.erasure import erase_from_database, erase_from_files
 from membership.services.merging import dry_run, merge_customers, undo_merge
@@ -274,6 +276,32 @@ def test_what_was_changed_since_stays(world: World) -> None:
     ManualMember.objects.all().delete()
     undo(found)
     assert (one("B").phone, one("A").phone) == ("138", "139")
+
+
+def test_an_instant_comes_back_to_the_microsecond(world: World) -> None:
+    """Times have microseconds, and JSON by Django's encoder has not."""
+    given = "2025-12-01T10:00:00.123456+08:00"
+    world.record("customers", {"customer_id": "B", "consent_at": given})
+    found = merge()
+    assert one("B").consent_at is None  # with A's no, of which no time is known
+    undo(found)
+    assert one("B").consent_at == datetime.fromisoformat(given)
+    assert one("B").consent_marketing is True
+
+
+def test_who_was_brought_under_both_ids(world: World) -> None:
+    """Two referrals stay two facts; customers brought are counted once each."""
+    world.apply({"metrics": [{"key": "referrals", "source": "referrals", "unit": "count",
+                              "aggregate": {"fn": "count"}, "window": {"all": True}}]})  # fmt: skip
+    world.record("referrals", {"referral_id": "F4", "referrer_id": "C", "referee_id": "B",
+                               "occurred_at": "2026-01-10T09:00"})  # fmt: skip
+    world.run("2026-02-02")
+    counted = profile_document("C")["metrics"]
+    assert (counted["referrals"], counted["brought"]) == ("2", "2")
+    merge()
+    run_again("2026-02-03")
+    counted = profile_document("C")["metrics"]
+    assert (counted["referrals"], counted["brought"]) == ("2", "1")
 
 
 def test_chains_are_undone_from_the_end_and_only_for_thirty_days(world: World) -> None:
