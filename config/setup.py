@@ -137,6 +137,10 @@ def make_periodic_tasks(time_zone: str) -> None:
         name=gettext_noop("Remove old job files"),
         defaults={"task": "segmentation.tasks.remove_old_job_files", "crontab": daily},
     )
+    PeriodicTask.objects.get_or_create(
+        name=gettext_noop("Remove old alerts"),
+        defaults={"task": "membership.tasks.remove_old_alerts", "crontab": daily},
+    )
     # An unused database that is set up again in another zone takes its schedule along.
     PeriodicTask.objects.filter(
         name="Daily recompute", crontab__hour=str(DAILY_HOUR), crontab__minute="0"

@@ -89,6 +89,8 @@ def run_document(run: Run) -> dict[str, Any]:
         RunCount.objects.filter(run=run).order_by("pk").values_list("kind", "key", "value", "size")
     ):
         found[kind].setdefault(key, {})[value] = size
+    if run.status == Run.Status.DRY_RUN:
+        document["would_be_held"] = run.held_reasons
     sizes = run.segment_results.order_by("segment__key").values_list("segment__key", "size")
     return {
         **document,

@@ -28,6 +28,12 @@ def recompute_daily() -> int:
     ).pk
 
 
+@shared_task(name="membership.tasks.remove_old_alerts")
+def remove_old_alerts() -> int:
+    """Remove alerts that were over long ago; returns how many."""
+    return alerting.remove_old_alerts(now=real_now())
+
+
 @shared_task(name="membership.tasks.watch")
 def watch() -> int:
     """Look at every alert rule, then tell the channels; returns how many alerts were opened."""

@@ -56,9 +56,11 @@ class DecisionForm(forms.Form):
 
 @dataclass(frozen=True)
 class HeldPanel:
-    """What a run's page says about its being held; `decision` "" while nobody has decided."""
+    """What a run's page says about its being held; `decision` "" while nobody has decided.
+    `is_dry`: it is a dry run, that would be held."""
 
     is_held: bool
+    is_dry: bool
     tables: tuple[shown.Table, ...]
     may_decide: bool
     published: str
@@ -69,7 +71,7 @@ class HeldPanel:
 
 
 def held_panel(run: Run, *, request: HttpRequest) -> HeldPanel | None:
-    """The panel of a run that is or was held."""
+    """The panel of a run that is or was held, or of a dry run that would be."""
     if not run.held_reasons:
         return None
     user = request.user
@@ -77,6 +79,7 @@ def held_panel(run: Run, *, request: HttpRequest) -> HeldPanel | None:
     base = run.base_run
     return HeldPanel(
         is_held=is_held,
+        is_dry=run.is_dry_run,
         tables=(
             reasons_table(run, user=user),
             *(_consequences(run, user=user) if is_held else ()),
@@ -150,7 +153,7 @@ def decision_view(request: HttpRequest, run_id: int, act: str, *, site: AdminSit
         raise PermissionDenied
     assert isinstance(user, User)  # behind the log-in
     run = Run.objects.filter(pk=run_id).first()
-    if run is None or not run.held_reasons:
+    if run is None or run.is_dry_run or not run.held_reasons:
         raise Http404
     page = reverse("admin:segmentation_run_change", args=[run.pk])
     form = DecisionForm(request.POST or None)

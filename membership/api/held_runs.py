@@ -44,7 +44,8 @@ def decision_fields(run: Run, *, words: frozenset[str]) -> dict[str, Any]:
 
 
 def held_rows(run: Run, *, viewer: KeyViewer) -> list[dict[str, Any]] | None:
-    """Why the run is or was held, as far as this key may know; None: it was not."""
+    """Why the run is or was held, or a dry run would be, as far as this key may know; None: it was
+    not."""
     if not run.held_reasons:
         return None
     # The numbers count the customers of all stores.

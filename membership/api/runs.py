@@ -115,7 +115,8 @@ class RunDetail(RunRow):
     held = HeldReason(
         many=True,
         allow_null=True,
-        help_text="why the run is or was held, as far as this key may know; null: it was not",
+        help_text="why the run is or was held, or a dry run would be, as far as this key may know; "
+        "null: it was not",
     )
 
 

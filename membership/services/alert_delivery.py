@@ -1,8 +1,9 @@
 """Telling channels about alerts: claimed row by row, tried again until they took it.
 
-A message is claimed by a conditional UPDATE with a lease, so of two workers one sends it; a worker
-that dies after sending and before noting it is the one case in which a message goes out twice. All
-times are the real clock's.
+Delivery is at least once. A message is claimed by a conditional UPDATE with a lease, so of two
+workers one sends it; it goes out again when its answer is lost or late, or when the worker dies
+before it noted the answer. The id in it stays the same, so that receivers can tell. All times are
+the real clock's.
 """
 
 from __future__ import annotations
@@ -274,7 +275,8 @@ def _message_in_words(delivery: AlertDelivery, *, zone: ZoneInfo) -> Message:
         lines += [advice(rule.kind), _("Since %(began)s.") % {"began": began}]
     path = reverse("admin:membership_alert_change", args=[alert.pk])
     return Message(
-        key=str(delivery.pk),
+        # With its time: after a restore of an older backup numbers are given again.
+        key=f"{delivery.pk}-{int(delivery.created_at.timestamp())}",
         title=f"[Tierwise] {head}",
         lines=tuple(lines),
         url=f"{settings.PUBLIC_URL}{path}" if settings.PUBLIC_URL else "",

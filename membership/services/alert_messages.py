@@ -34,7 +34,7 @@ _MOST_WECOM_BYTES = 4096
 class Message:
     """Words in the channel's language; `document` is what a generic webhook gets beside them."""
 
-    key: str  # names the delivery: the same one when it is sent again
+    key: str  # the event id: the same whenever the message is sent again
     title: str
     lines: tuple[str, ...]
     url: str = ""  # of the alert's page; "" when the installation does not know its address
@@ -98,7 +98,8 @@ def _markdown(message: Message, *, break_: str) -> str:
 def _webhook(channel: AlertChannel, message: Message, now: datetime) -> Request:
     """The signature covers time and body: `t=SECONDS,v1=HEX`, HMAC-SHA256 of `SECONDS.BODY`."""
     text = "\n".join(message.lines)
-    body = _json({"title": message.title, "text": text, "url": message.url, **message.document})
+    words = {"title": message.title, "text": text, "url": message.url}
+    body = _json({"id": message.key, **words, **message.document})
     headers = {DELIVERY: message.key}
     if channel.secret:
         stamp = str(int(now.timestamp()))

@@ -25,6 +25,8 @@ from .alert_findings import Findings, Watched
 
 # A longer pause between two looks means that nobody was watching.
 WATCHING_GAP = timedelta(minutes=5)
+# So long what is over stays readable, with its messages: more than a year, to compare seasons.
+KEEP_RESOLVED = timedelta(days=400)
 SINCE = "since"  # in a rule's memory
 _UNRESOLVED = (Alert.State.OPEN, Alert.State.ACKNOWLEDGED)
 
@@ -201,6 +203,14 @@ def acknowledge(pks: Iterable[int], *, actor: str, note: str, now: datetime) -> 
     return Alert.objects.filter(pk__in=list(pks), state=Alert.State.OPEN).update(
         state=Alert.State.ACKNOWLEDGED, acknowledged_by=actor, acknowledged_at=now, note=note
     )
+
+
+def remove_old_alerts(*, now: datetime) -> int:
+    """Remove alerts that were resolved more than KEEP_RESOLVED ago, with their messages; returns
+    how many alerts."""
+    old = Alert.objects.filter(state=Alert.State.RESOLVED, resolved_at__lt=now - KEEP_RESOLVED)
+    _rows, by_kind = old.delete()
+    return by_kind.get(Alert._meta.label, 0)
 
 
 def may_see_alerts(user: Viewer) -> bool:

@@ -162,7 +162,9 @@ def _volumes(
 
 def _days_in_question(run: Run, base: Run) -> set[date]:
     """Days for which runs from the same base were held and not released: still to be looked at."""
-    held = Run.objects.filter(base_run=base).exclude(pk=run.pk).exclude(held_reasons=[])
+    # What a dry run found held nothing.
+    held = Run.objects.filter(base_run=base, is_dry_run=False).exclude(held_reasons=[])
+    held = held.exclude(pk=run.pk)
     found = [
         read_finding(reason) for reasons in held.values_list("held_reasons", flat=True)
         for reason in reasons

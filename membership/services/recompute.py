@@ -159,8 +159,8 @@ def _execute(run: Run, hold: RunHold, *, clock: Clock) -> None:
         scratch = _scratch_folder(run)
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         status = _status(run, is_historical=is_historical)
-        result = _compute(run, plan, basis, inputs, watch, scratch, status=status)
-        if result.fields["held_reasons"]:
+        result = _compute(run, plan, basis, inputs, watch, scratch, is_judged=not is_historical)
+        if result.fields["held_reasons"] and not run.is_dry_run:
             status = Run.Status.HELD
         result.fields["definition_set"] = used
         result.fields["base_run"] = run.base_run
@@ -190,9 +190,10 @@ def _compute(
     watch: Stopwatch,
     scratch: Path,
     *,
-    status: str,
+    is_judged: bool,
 ) -> RunResult:
-    """Everything before PostgreSQL: verdicts, tiers, files, bitmaps, the oracle's sample."""
+    """Everything before PostgreSQL: verdicts, tiers, files, bitmaps, the oracle's sample, and if it
+    `is_judged` whether a person must look first."""
     with open_duckdb() as duck:
         cuts = compute(duck, plan, inputs, watch)
         with watch.stage("tiers"):
@@ -208,11 +209,11 @@ def _compute(
         with watch.stage("parity"):
             parity = check_parity(duck, plan, inputs, cuts, basis.programs, seed=run.pk)
         found: tuple[Finding, ...] = ()
-        if status == Run.Status.PUBLISHED:
+        if is_judged:
             with watch.stage("breaker"):
                 found_members = {key: len(members) for key, members in bitmaps.items()}
                 found = findings_of(run, duck, sizes=found_members, zone=inputs.zone)
-                if found:
+                if found and not run.is_dry_run:
                     write_held_changes(changes, scratch)
     watch.count("facts", _rows(inputs.manifest))
     # Customers, not members: a sum over all segments would tell the size of the hidden ones.

@@ -44,7 +44,8 @@ def request_verification(
 
 def is_verifiable(run: Run) -> bool:
     """Whether a run keeps a result: one that answers, or one that is or was held."""
-    return run.status in VERIFIABLE or bool(run.held_reasons and run.recorded_hash)
+    is_or_was_held = bool(run.held_reasons and run.recorded_hash) and not run.is_dry_run
+    return run.status in VERIFIABLE or is_or_was_held
 
 
 def run_subject(run_id: int) -> str:

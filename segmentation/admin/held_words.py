@@ -74,7 +74,7 @@ def reasons_table(run: Run, *, user: Any) -> shown.Table:
     rows = PromotionEvent.objects.filter(key__in=keys) if keys else ()
     promotions = {row.key: shown.label(row) for row in rows}
     return shown.Table(
-        _("Why it was held"),
+        _("Why it would be held") if run.is_dry_run else _("Why it was held"),
         (_("what"), _("found"), _("expected"), _("would have passed"), _("measured by")),
         [
             (

@@ -58,6 +58,22 @@ def test_the_page_says_why_and_offers_the_decision_to_who_may(
     assert "上一个已发布的批次，增减不超过 30%" in text
 
 
+def test_a_dry_run_says_that_it_would_be_held(cast: Cast, shop: Shop, enter: Enter) -> None:
+    held = hold_run(shop)
+    Run.objects.filter(pk=held.pk).update(status=Run.Status.DRY_RUN, is_dry_run=True)
+    client = enter(cast.operations_manager)
+    text = text_of(client, page(held))
+    for words in ("This run would be held", "Why it would be held", "359 to 665"):
+        assert words in text
+    for words in ("This run is held", "This run was held", 'id="release"'):
+        assert words not in text
+    assert client.get(page(held, "release")).status_code == 404
+    assert client.post(page(held, "release"), {"reason": "r"}).status_code == 404
+    assert HIDDEN_LABEL_EN not in text_of(enter(cast.analyst), page(held))
+    chinese = text_of(enter(cast.operations_manager, language="zh-hans"), page(held))
+    assert "该批次会被拦截" in chinese
+
+
 def test_reasons_about_what_is_hidden_are_not_even_counted(
     cast: Cast, shop: Shop, enter: Enter
 ) -> None:

@@ -246,6 +246,30 @@ def test_only_open_alerts_are_acknowledged_and_the_first_person_keeps_it() -> No
     assert Alert.objects.get().acknowledged_by == "first"
 
 
+def test_what_is_over_is_removed_after_400_days() -> None:
+    rule, channel = AlertRule.objects.get(kind="rejects"), make_channel()
+    ends = {
+        "old": NOW - 400 * DAY - MINUTE, "kept": NOW - 400 * DAY, "open": None,
+        "acknowledged": None,
+    }  # fmt: skip
+    for subject, ended in ends.items():
+        alert = Alert.objects.create(
+            rule=rule,
+            subject=subject,
+            state="resolved" if ended else subject,
+            opened_at=NOW - 500 * DAY,
+            last_seen_at=NOW,
+            resolved_at=ended,
+        )
+        AlertDelivery.objects.create(
+            alert=alert, channel=channel, event="opened", state="sent",
+            created_at=NOW, not_before=NOW, given_up_at=NOW,
+        )  # fmt: skip
+    assert [alerting.remove_old_alerts(now=NOW) for _night in range(2)] == [1, 0]
+    left = set(AlertDelivery.objects.values_list("alert__subject", flat=True))
+    assert left == set(Alert.objects.values_list("subject", flat=True)) == {*ends} - {"old"}
+
+
 # Runs -------------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,7 @@ Cases B.. are those of docs/algorithms/breaker.md.
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from membership.services import publish_run
 from membership.services.erasure import erase_from_database
 from membership.services.held_runs import held_moves, reject_run, release_run
 from membership.services.verification import verify_run
+from membership.services.verifying import is_verifiable
 from segmentation.domain.errors import TierwiseError
 from segmentation.engine.results import run_folder
 from segmentation.models import Customer, PrivacyRequest, Run
@@ -181,12 +182,29 @@ def test_a_newer_run_takes_the_place_of_a_held_one(shop: DailyShop, cast: Cast) 
 
 
 def test_a_run_that_never_publishes_is_not_held(shop: DailyShop) -> None:
-    """Dry and historical runs change nothing, so there is nothing to hold."""
+    """Dry and historical runs change nothing, so there is nothing to hold; a dry run says whether
+    it would be."""
     held = cut(shop)
-    assert shop.run("2026-03-18", is_dry_run=True).status == Run.Status.DRY_RUN
-    assert shop.run("2026-03-16T12:00:00").status == Run.Status.HISTORICAL
+    dry = shop.run("2026-03-18", is_dry_run=True)
+    assert dry.status == Run.Status.DRY_RUN
+    assert run_document(dry)["would_be_held"] == dry.held_reasons == held.held_reasons != []
+    assert not held_moves(dry)
+    assert not is_verifiable(dry)
+    past = shop.run("2026-03-16T12:00:00")
+    assert (past.status, past.held_reasons) == (Run.Status.HISTORICAL, [])
+    assert "would_be_held" not in run_document(past)
+    old = shop.run("2026-03-16T12:00:00", is_dry_run=True)
+    assert run_document(old)["would_be_held"] == []
     held.refresh_from_db()
     assert held.status == Run.Status.HELD
+
+
+def test_what_a_dry_run_found_is_not_looked_at_again(shop: DailyShop) -> None:
+    """It held nothing, so its day is not in question for the runs after it (B10, B11)."""
+    shop.mornings("2026-03-11", 7)
+    assert shop.run("2026-03-18", is_dry_run=True).held_reasons != []
+    shop.serve([date(2026, 3, 18) + timedelta(days=on) for on in range(10)])
+    assert shop.run("2026-03-28").status == Run.Status.PUBLISHED
 
 
 def test_a_segment_that_jumps_holds_the_run(shop: DailyShop, cast: Cast) -> None:

@@ -40,6 +40,11 @@ class Command(ContractCommand):
                 f"Run {run.pk} is held: it found something quite unlike the runs before it. The "
                 "last published result stays until somebody releases or rejects it on its page."
             )
+        if run.is_dry_run and run.held_reasons:
+            self.stderr.write(
+                f"Run {run.pk} would be held, were it no dry run: it found something quite unlike "
+                "the runs before it."
+            )
         return run_document(run)
 
     def _show_stage(self, run: Run) -> None:
