@@ -93,11 +93,11 @@ class CustomerMemberships(ApiView):
         customer = visible_customer(request, customer_id)
         Parameters(request, known=()).check()
         views = views_of(customer)
-        trouble = _trouble(views[0].run) if views else None
+        trouble = shown_trouble(views[0].run) if views else None
         return Response([{**_document(view), "last_error": trouble} for view in views])
 
 
-def _trouble(published: Run | None) -> dict[str, Any] | None:
+def shown_trouble(published: Run | None) -> dict[str, Any] | None:
     """What went wrong since the run whose results show; no message, which may name what only
     staff may know of."""
     run = run_in_trouble(published)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.http import Http404
@@ -13,13 +13,17 @@ from rest_framework.response import Response
 
 from config.clock import now
 from membership.services.definitions import current_programs
+from membership.services.member_view import newest_look
 from membership.services.terms import ProgramTerms, VersionTerms, program_terms
 from segmentation.api.labels import label_text
 from segmentation.api.pagination import PAGE_PARAMETERS, next_address, page_of
 from segmentation.api.parameters import Parameters
 from segmentation.api.schema import LANGUAGE, PAGE, errors, key_parameter, pages_of
+from segmentation.api.segments import shown_instant
 from segmentation.api.views import ApiView
 from segmentation.services.definitions import current_catalog
+
+from .memberships import RunTrouble, shown_trouble
 
 
 class TermLength(serializers.Serializer[Any]):
@@ -65,10 +69,14 @@ class ProgramRow(serializers.Serializer[Any]):
     timezone = serializers.CharField()
     version = VersionRow(allow_null=True, help_text="in force now; null: none yet")
     announced = VersionRow(many=True, help_text="published, in force later")
+    last_good_as_of = serializers.DateTimeField(
+        allow_null=True, help_text="of the newest published run, if it looked at the program"
+    )
+    last_error = RunTrouble(allow_null=True, help_text="null when all is well")
 
 
 _TERM = {"years": 0, "months": 12, "days": 0}
-_EXAMPLE = {
+_EXAMPLE: dict[str, Any] = {
     "key": "gold",
     "label": "Gold Club",
     "timezone": "Asia/Shanghai",
@@ -99,6 +107,8 @@ _EXAMPLE = {
         ],
     },
     "announced": [],
+    "last_good_as_of": "2018-01-01T00:00:00+08:00",
+    "last_error": None,
 }
 
 
@@ -118,12 +128,12 @@ class Programs(ApiView):
         parameters.check()
         programs = [each for each in current_programs() if after is None or each.key > after[0]]
         page = page_of(programs[: limit + 1], limit=limit)
-        catalog, at = current_catalog(), now()
+        catalog, at, standing = current_catalog(), now(), _standing()
         return Response(
             {
                 "next": next_address(request, page, cursor=lambda program: (program.key,)),
                 "results": [
-                    _document(program_terms(program, catalog=catalog, now=at))
+                    _document(program_terms(program, catalog=catalog, now=at), standing)
                     for program in page.rows
                 ],
             }
@@ -146,16 +156,34 @@ class OneProgram(ApiView):
         found = next((each for each in current_programs() if each.key == key), None)
         if found is None:
             raise Http404
-        return Response(_document(program_terms(found, catalog=current_catalog(), now=now())))
+        terms = program_terms(found, catalog=current_catalog(), now=now())
+        return Response(_document(terms, _standing()))
 
 
-def _document(terms: ProgramTerms) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """How current the tiers are: the newest published run and what went wrong since."""
+
+    as_of: str | None
+    looked_at: frozenset[str]
+    trouble: dict[str, Any] | None
+
+
+def _standing() -> _Standing:
+    run, looked_at = newest_look()
+    as_of = None if run is None else shown_instant(run.as_of)
+    return _Standing(as_of, looked_at, shown_trouble(run))
+
+
+def _document(terms: ProgramTerms, standing: _Standing) -> dict[str, Any]:
     return {
         "key": terms.key,
         "label": label_text(terms.label),
         "timezone": terms.timezone,
         "version": None if terms.current is None else _version(terms.current),
         "announced": [_version(version) for version in terms.announced],
+        "last_good_as_of": standing.as_of if terms.key in standing.looked_at else None,
+        "last_error": standing.trouble,
     }
 
 

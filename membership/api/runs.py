@@ -121,7 +121,7 @@ class RunDetail(RunRow):
 
 
 _STARTED = {"run": 12, "as_of": "2018-01-01T00:00:00+08:00", "status": "queued"}
-_RUN = {
+RUN_EXAMPLE: dict[str, Any] = {
     **_STARTED,
     "status": "published",
     "requested_by": "schedule",
@@ -181,7 +181,7 @@ class Runs(ApiView):
         return Response(
             {
                 "next": next_address(request, page, cursor=lambda run: (run.pk,)),
-                "results": [_row(run, viewer=viewer, words=words) for run in page.rows],
+                "results": [run_row(run, viewer=viewer, words=words) for run in page.rows],
             }
         )
 
@@ -237,7 +237,7 @@ class OneRun(ApiView):
         operation_id="run",
         parameters=[OpenApiParameter("run", OpenApiTypes.INT, OpenApiParameter.PATH)],
         responses={200: RunDetail, **errors(404, 422)},
-        examples=[OpenApiExample("published", value=_RUN, response_only=True)],
+        examples=[OpenApiExample("published", value=RUN_EXAMPLE, response_only=True)],
     )
     def get(self, request: Request, run: int) -> Response:
         Parameters(request, known=()).check()
@@ -246,7 +246,7 @@ class OneRun(ApiView):
             raise Http404
         viewer = viewer_of(request)
         detail = _detail(found, viewer=viewer, request=request)
-        return Response({**_row(found, viewer=viewer, words=hidden_words(viewer)), **detail})
+        return Response({**run_row(found, viewer=viewer, words=hidden_words(viewer)), **detail})
 
 
 def _wanted(body: Any) -> tuple[str | None, bool]:
@@ -275,7 +275,8 @@ def _wanted(body: Any) -> tuple[str | None, bool]:
     return as_of, dry_run
 
 
-def _row(run: Run, *, viewer: KeyViewer, words: frozenset[str]) -> dict[str, Any]:
+def run_row(run: Run, *, viewer: KeyViewer, words: frozenset[str]) -> dict[str, Any]:
+    """A run as far as this key may know it."""
     error = error_words(run) or None
     if error is not None and mentions_hidden(error, words=words):
         error = _("Something went wrong; the run's page in the admin says what.")

@@ -9,6 +9,7 @@ from .later import Grants, Redemptions
 from .memberships import CustomerMemberships
 from .merges import CustomerMerging, MergeUndo, OneMerge
 from .programs import OneProgram, Programs
+from .run_stops import RunStop
 from .runs import OneRun, Runs
 from .transitions import Transitions
 
@@ -29,6 +30,7 @@ urlpatterns = [
     path("programs/<str:key>", OneProgram.as_view(), name="api-program"),
     path("runs", Runs.as_view(), name="api-runs"),
     path("runs/<int:run>", OneRun.as_view(), name="api-run"),
+    path("runs/<int:run>/cancel", RunStop.as_view(), name="api-run-cancel"),
     path("transitions", Transitions.as_view(), name="api-transitions"),
     path("grants", Grants.as_view(), name="api-grants"),
     path("quotes", Redemptions.as_view(), name="api-quotes"),

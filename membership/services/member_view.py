@@ -105,12 +105,21 @@ def held_memberships(customer: Customer) -> tuple[HeldMembership, ...]:
     )
 
 
+def newest_look() -> tuple[Run | None, frozenset[str]]:
+    """The newest published run, and the programs it looked at: those with a version by then."""
+    run = newest_published_run()
+    if run is None or run.definition_set_id is None:
+        return run, frozenset()
+    _catalog, programs = _definitions_of(run)
+    looked = (program.key for program in programs if version_at(program, run.as_of) is not None)
+    return run, frozenset(looked)
+
+
 def _basis(customer: Customer) -> _Basis | None:
     run = newest_published_run()
     if run is None or run.definition_set_id is None:
         return None
-    digest = DefinitionSet.objects.values_list("digest", flat=True).get(pk=run.definition_set_id)
-    catalog, programs = _definitions(digest)
+    catalog, programs = _definitions_of(run)
     return _Basis(
         run=run,
         catalog=catalog,
@@ -121,6 +130,13 @@ def _basis(customer: Customer) -> _Basis | None:
         },
         currency=settings.BASE_CURRENCY,
     )
+
+
+def _definitions_of(run: Run) -> tuple[Catalog, tuple[Program, ...]]:
+    """Of a run that has them."""
+    assert run.definition_set_id is not None
+    sets = DefinitionSet.objects.filter(pk=run.definition_set_id)
+    return _definitions(sets.values_list("digest", flat=True).get())
 
 
 @lru_cache(maxsize=4)

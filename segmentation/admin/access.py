@@ -36,6 +36,7 @@ SCOPE_WORDS = {
     "segments:read_hidden": _("read hidden segments"),
     "runs:read": _("follow runs"),
     "runs:write": _("start runs"),
+    "runs:cancel": _("stop runs"),
 }
 
 

@@ -17,6 +17,7 @@ SCOPES = (
     "segments:read_hidden",
     "runs:read",
     "runs:write",
+    "runs:cancel",
 )
 
 

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from segmentation.domain.errors import NotFoundError, Problem, TierwiseError
 from segmentation.models import ApiKey
 from segmentation.models.access import SCOPES
-from segmentation.permissions import REQUEST_RUN, VIEW_HIDDEN, Viewer
+from segmentation.permissions import CANCEL_RUN, REQUEST_RUN, VIEW_HIDDEN, Viewer
 
 _LONGEST_NAME = 50
 # What somebody may do who gives a scope to a key: a key does no more than whoever made it.
@@ -29,6 +29,7 @@ _RIGHTS = {
     "segments:read_hidden": VIEW_HIDDEN,
     "runs:read": "segmentation.view_run",
     "runs:write": REQUEST_RUN,
+    "runs:cancel": CANCEL_RUN,
 }
 
 

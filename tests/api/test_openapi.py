@@ -54,6 +54,7 @@ def test_the_document_is_valid_and_lists_every_endpoint(document: Any) -> None:
             "/api/v1/programs/{key}",
             "/api/v1/runs",
             "/api/v1/runs/{run}",
+            "/api/v1/runs/{run}/cancel",
             "/api/v1/segments",
             "/api/v1/segments/{key}/members",
             "/api/v1/segments/{key}/runs",
@@ -71,8 +72,8 @@ def test_every_operation_names_its_key_and_its_errors(document: Any) -> None:
         if path.startswith("/api/v1/")
         for operation in methods.values()
     ]
-    assert len(operations) == 23
-    assert len({operation["operationId"] for operation in operations}) == 23
+    assert len(operations) == 24
+    assert len({operation["operationId"] for operation in operations}) == 24
     for operation in operations:
         assert operation["security"] == [{"apiKey": []}]
         assert {"200", "202"} & set(operation["responses"])
@@ -117,7 +118,7 @@ def _operations() -> Iterator[tuple[str, str, Any]]:
 def test_no_address_of_the_api_is_open() -> None:
     views = _views(get_resolver())
     assert views.pop("api/v1/") is UnknownEndpoint
-    assert len(views) == 26
+    assert len(views) == 27
     for route, view in views.items():
         assert issubclass(view, ApiView), route
         assert view.authentication_classes == [ApiKeyAuthentication], route
@@ -128,7 +129,7 @@ def test_no_address_of_the_api_is_open() -> None:
 @pytest.mark.django_db
 def test_a_key_is_refused_wherever_it_lacks_the_scope(caller: Caller) -> None:
     asked = list(_operations())
-    assert len(asked) == 23
+    assert len(asked) == 24
     for number, (address, method, view) in enumerate(asked):
         wanted = scope_of(view, method.upper())
         others = [scope for scope in SCOPES if scope != wanted]

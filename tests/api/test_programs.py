@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from membership.services.applying import apply_document
+from segmentation.models import Run
 
 from .conftest import Caller
-from .test_memberships import NOW, at_least, define, metric, program
+from .test_memberships import NOW, at_least, define, metric, program, publish
 
 pytestmark = pytest.mark.django_db
 
@@ -62,9 +64,35 @@ def test_the_terms_of_a_program(caller: Caller) -> None:
             ],
         },
         "announced": [],
+        "last_good_as_of": None,
+        "last_error": None,
     }  # fmt: skip
     listed = client.get("/api/v1/programs").json()
     assert listed == {"next": None, "results": [found]}
+
+
+def test_while_the_newest_run_is_held_the_program_says_so(caller: Caller) -> None:
+    """S07; a program that no run has looked at has no good as-of."""
+    define(program("club", at_least("spend_180d", "1000")))
+    good = publish()
+    define(program("later", at_least("spend_180d", "1000")))
+    held = Run.objects.create(
+        as_of=NOW + timedelta(days=1), status=Run.Status.HELD, requested_by="test",
+        requested_at=NOW, error="secret_lapsing",
+    )  # fmt: skip
+    client = caller("members:read")
+    trouble = {
+        "run": held.pk, "as_of": "2018-01-02T08:00:00+08:00", "status": "held", "code": "",
+    }  # fmt: skip
+    listed = client.get("/api/v1/programs").json()["results"]
+    assert [(row["key"], row["last_good_as_of"], row["last_error"]) for row in listed] == [
+        ("club", "2018-01-01T08:00:00+08:00", trouble), ("later", None, trouble),
+    ]  # fmt: skip
+    assert client.get("/api/v1/programs/club").json() == listed[0]
+    Run.objects.filter(pk=held.pk).update(status="failed", decision="rejected", as_of=good.as_of)
+    Run.objects.filter(pk=good.pk).update(as_of=NOW + timedelta(days=2))
+    found = client.get("/api/v1/programs/club").json()
+    assert (found["last_good_as_of"], found["last_error"]) == ("2018-01-03T08:00:00+08:00", None)
 
 
 def test_in_chinese(caller: Caller) -> None:

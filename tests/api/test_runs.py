@@ -148,3 +148,37 @@ def test_a_key_with_a_row_scope_is_told_no_counts_of_others(shop: Shop, caller: 
     assert (found["segments"], found["tags"], found["programs"]) == ({"app_users": 0}, None, None)
     assert found["customers"] is None
     assert {row["customers"] for row in client.get("/api/v1/runs").json()["results"]} == {None}
+
+
+def test_a_run_is_stopped(caller: Caller) -> None:
+    client = caller("runs:cancel", "runs:write")
+    run = client.post("/api/v1/runs", {}, format="json").json()["run"]
+    address = f"/api/v1/runs/{run}/cancel"
+    assert caller("runs:write", "runs:read").post(address).status_code == 403
+    assert Run.objects.get().status == "queued"
+    answers = [client.post(address) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [202, 202]
+    found = answers[0].json()
+    assert answers[1].json() == found
+    assert (found["run"], found["status"], found["error_code"]) == (run, "failed", "cancelled")
+    assert found["cancelled_by"] == "integration runs:cancel runs:write"
+    assert client.get(address).status_code in (403, 405)
+
+
+def test_a_run_under_way_is_told_to_stop(shop: Shop, caller: Caller) -> None:
+    Run.objects.filter(pk=shop.run.pk).update(status="running", lease_owner="x")
+    found = caller("runs:cancel").post(f"/api/v1/runs/{shop.run.pk}/cancel").json()
+    assert (found["status"], found["cancelled_by"]) == ("running", "integration runs:cancel")
+    assert Run.objects.get(pk=shop.run.pk).cancelled_at is not None
+
+
+@pytest.mark.parametrize("status", ["published", "held", "historical", "failed", "dry_run"])
+def test_it_is_too_late_to_stop_a_run(shop: Shop, caller: Caller, status: str) -> None:
+    Run.objects.filter(pk=shop.run.pk).update(status=status)
+    answer = caller("runs:cancel").post(f"/api/v1/runs/{shop.run.pk}/cancel")
+    assert (answer.status_code, answer.json()["code"]) == (422, "wrong_state")
+    left = Run.objects.get(pk=shop.run.pk)
+    assert (left.status, left.cancelled_at) == (status, None)
+    for number in (999999, 10**30):
+        missing = caller("runs:cancel", name=str(number)).post(f"/api/v1/runs/{number}/cancel")
+        assert missing.status_code == 404

@@ -38,7 +38,8 @@ class Command(ContractCommand):
         if run.status == Run.Status.HELD:
             self.stderr.write(
                 f"Run {run.pk} is held: it found something quite unlike the runs before it. The "
-                "last published result stays until somebody releases or rejects it on its page."
+                "last published result stays until somebody releases or rejects it, on its page or "
+                "with release_run and reject_run."
             )
         if run.is_dry_run and run.held_reasons:
             self.stderr.write(
