@@ -28,9 +28,11 @@ _OLD = (
     "SELECT (v.row->>'{column}')::bigint, NULL::timestamptz FROM segmentation_factversion v"
     " WHERE v.kind = '{kind}' AND v.superseded_by_id = %(batch)s"
 )
-_LATEST = "GREATEST(o.placed_at, o.paid_at, o.completed_at)"
+# Each of an order's times may be the one that a metric reads.
 _ORDER_OWNERS = (
-    f"SELECT o.customer_id, {_LATEST} AS at FROM segmentation_order o WHERE o.batch_id = %(batch)s"
+    "SELECT o.customer_id, x.at FROM segmentation_order o"
+    " CROSS JOIN LATERAL (VALUES (o.placed_at), (o.paid_at), (o.completed_at)) x (at)"
+    " WHERE o.batch_id = %(batch)s AND x.at IS NOT NULL"
     f" UNION ALL {_OLD.format(column='customer_id', kind='orders')}"
 )
 # A referral converts with an order of the customer it brought.
@@ -68,16 +70,17 @@ Taken = Mapping[int, tuple[int, ...]]
 
 
 def mark_batch(batch: FactBatch, *, now: datetime) -> None:
-    """Mark everybody whose facts `batch` wrote or took away. `now` is the project's clock; must
-    run in the transaction that wrote them."""
+    """Mark everybody whose facts `batch` wrote or took away, once for each time from which one of
+    them counts. `now` is the project's clock; must run in the transaction that wrote them."""
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO segmentation_customermark"
             " (customer_id, batch_id, due_at, marked_at, attempts, error)"
-            " SELECT t.customer_id, %(batch)s, max(CASE WHEN t.at >= %(now)s AND t.at < %(ahead)s"
+            " SELECT DISTINCT t.customer_id, %(batch)s::bigint,"
+            " CASE WHEN t.at >= %(now)s AND t.at < %(ahead)s"
             # Facts at the as-of itself do not count yet: windows are half-open.
-            " THEN t.at + INTERVAL '1 microsecond' ELSE %(now)s END), %(recorded)s, 0, ''"
-            f" FROM ({_TOUCHED[batch.kind]}) t (customer_id, at) GROUP BY t.customer_id",
+            " THEN t.at + INTERVAL '1 microsecond' ELSE %(now)s END, %(recorded)s::timestamptz, 0,"
+            f" '' FROM ({_TOUCHED[batch.kind]}) t (customer_id, at)",
             {
                 "batch": batch.pk,
                 "now": now,

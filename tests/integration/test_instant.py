@@ -139,6 +139,23 @@ def test_a_fact_of_the_near_future_waits_for_its_time(world: World) -> None:
     assert world.tiers() == {"C1": "silver"}
 
 
+def test_a_fact_of_the_future_keeps_none_of_the_present_waiting(shop: World) -> None:
+    """Sent together, of one customer: each counts from its own time on."""
+    now = real_now()
+    sent = {"customer_id": "C2", "amount": "150"}
+    shop.record(
+        "orders",
+        {**sent, "order_id": "N1", "placed_at": (now - timedelta(minutes=1)).isoformat(),
+         "completed_at": (now + timedelta(hours=2)).isoformat()},
+        {**sent, "order_id": "N2", "placed_at": (now + timedelta(hours=20)).isoformat()},
+    )  # fmt: skip
+    assert do_batch(clock=real_now, real=real_now) == Done(1, 1)
+    assert shop.tiers() == {"C1": "silver", "C2": "silver"}
+    waiting = CustomerMark.objects.order_by("due_at").values_list("due_at", flat=True)
+    ahead = [timedelta(hours=hours, microseconds=1) for hours in (2, 20)]
+    assert [due - now for due in waiting] == ahead
+
+
 def test_ten_thousand_marks_make_a_bounded_number_of_batches(shop: World) -> None:
     """S17: 50 customers with 200 marks each are looked at once each."""
     rows = [
