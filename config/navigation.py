@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from membership.admin import verification
 from membership.services.alerting import open_alerts
 from membership.services.home import own_jobs_under_way
-from segmentation.admin import operations
+from segmentation.admin import operations, segment_overlap
 from segmentation.queries.changes import readable_models
 from segmentation.services.data_quality import may_see_quality
 
@@ -54,6 +54,7 @@ OUTSIDE = Page(
 VERIFICATION = Page(
     "audit_verification", _("Verification"), lambda user: user.has_perms(verification.RIGHTS)
 )
+OVERLAP = Page("admin:segmentation_segment_overlap", _("Overlap"), segment_overlap.may_see_overlaps)
 
 FACTS = (
     "segmentation.order",
@@ -70,6 +71,7 @@ CUSTOMERS = (
     "segmentation.objection",
     "segmentation.customermerge",
 )
+SEGMENTS: tuple[Place, ...] = ("segmentation.segment", OVERLAP)
 LISTS = ("segmentation.customerlist", "segmentation.manualmember")
 VERSIONS = ("membership.programversion", "membership.tier")
 RUNS = (
@@ -112,7 +114,7 @@ TREE: tuple[tuple[str | Promise, tuple[Entry, ...]], ...] = (
         (
             Entry(_("Tags"), "sell", ("segmentation.taggroup",)),
             Entry(_("Metrics"), "functions", ("segmentation.metric",)),
-            Entry(_("Segments"), "filter_alt", ("segmentation.segment",)),
+            Entry(_("Segments"), "filter_alt", SEGMENTS),
             Entry(_("Layerings"), "stacked_bar_chart", ("segmentation.layering",)),
             Entry(_("Lists"), "playlist_add_check", LISTS),
             Entry(_("Drafts"), "edit_note", ("segmentation.draft",)),
@@ -162,6 +164,7 @@ TREE: tuple[tuple[str | Promise, tuple[Entry, ...]], ...] = (
 TABS: tuple[tuple[str, tuple[Place, ...]], ...] = (
     ("customers", CUSTOMERS),
     ("facts", FACTS),
+    (segment_overlap.TABS, SEGMENTS),
     ("lists", LISTS),
     ("versions", VERSIONS),
     ("runs", RUNS),

@@ -35,6 +35,7 @@ from .exports import export_url
 from .portrait_links import portrait_url
 from .rule_words import in_both_languages, names, rule_sentence, rule_tree, tree_html
 from .segment_members import SegmentMemberViews
+from .segment_overlap import overlap_url, overlap_urls
 
 
 @admin.register(Segment)
@@ -64,7 +65,7 @@ class SegmentAdmin(SegmentMemberViews, DefinitionPageAdmin):
             row.seen = sizes.get(row.pk)
 
     def get_urls(self) -> list[URLPattern]:
-        return [*self.member_urls(), *super().get_urls()]
+        return [*overlap_urls(), *self.member_urls(), *super().get_urls()]
 
     def badges(self, row: Any) -> Iterable[SafeString]:
         yield visibility_badge(is_hidden=row.is_hidden)
@@ -99,6 +100,7 @@ class SegmentAdmin(SegmentMemberViews, DefinitionPageAdmin):
             ),
             "not_computed": not any(run and point.run_id == run.pk for point in points),
             "portrait_url": portrait_url(f"segment:{row.key}", user=request.user),
+            "overlap_url": overlap_url(row.key),
             "export_url": export_url("segment", user=request.user, parameters={"key": row.key}),
             "recompute_url": reverse("admin:segmentation_run_recompute")
             if request.user.has_perm(REQUEST_RUN)

@@ -73,6 +73,11 @@ class ExportSource:
         """What the access log calls it, as `kind:key`."""
         return f"rows:{self.name}"
 
+    def subjects(self, parameters: Mapping[str, Any]) -> Sequence[str]:
+        """Whatever an export is a look at, each written down; more than one where it tells of
+        several hidden things."""
+        return [self.subject(parameters)]
+
     def about(self, scope: ExportScope) -> str:
         """What the rows are, in the person's language: a segment's name, a filter in words."""
         return ""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import product
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -193,14 +194,15 @@ def record_download(job: Job, *, looker: Looker, now: datetime) -> None:
     """Write down that somebody fetched the file of a finished export."""
     source = export_source(job.parameters["source"])
     parameters = job.parameters["parameters"]
-    for kind in _access_kinds(
+    kinds = _access_kinds(
         is_hidden=job.is_hidden or source.is_hidden(parameters),
         personal=job.result.get("personal") or [],
-    ):
+    )
+    for kind, subject in product(kinds, source.subjects(parameters)):
         record_access(
             kind,
             looker=looker,
-            subject=source.subject(parameters),
+            subject=subject,
             now=now,
             is_hidden=job.is_hidden,
             rows=job.result.get("rows"),
@@ -217,11 +219,12 @@ def _record(
     personal: Sequence[str],
     rows: int,
 ) -> None:
-    for kind in _access_kinds(is_hidden=is_hidden, personal=personal):
+    kinds = _access_kinds(is_hidden=is_hidden, personal=personal)
+    for kind, subject in product(kinds, source.subjects(scope.parameters)):
         record_access(
             kind,
             looker=looker,
-            subject=source.subject(scope.parameters),
+            subject=subject,
             now=scope.now,
             is_hidden=is_hidden,
             rows=rows,

@@ -1,9 +1,10 @@
-"""Reads of hidden segments through the API, each written down."""
+"""Looks at several hidden segments at once, through the API or on a page, each written down."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
+from typing import Any
 
 from segmentation.models import AccessRecord, Segment
 
@@ -22,10 +23,31 @@ def record_hidden_reads(
 
     `what` names the part that was read (list, members, runs, run); `now`: the real clock.
     """
+    kind = AccessRecord.Kind.READ_HIDDEN
+    return _record(segments, kind, looker=looker, now=now, rows=rows, details={"read": what})
+
+
+def record_hidden_views(
+    segments: Collection[Segment], *, looker: Looker, page: str, now: datetime
+) -> int:
+    """The same for a `page` of the admin that shows figures of all `segments`."""
+    kind = AccessRecord.Kind.VIEW_HIDDEN
+    return _record(segments, kind, looker=looker, now=now, rows=None, details={"page": page})
+
+
+def _record(
+    segments: Collection[Segment],
+    kind: str,
+    *,
+    looker: Looker,
+    now: datetime,
+    rows: int | None,
+    details: Mapping[str, Any],
+) -> int:
     records = [
         AccessRecord(
             at=now,
-            kind=AccessRecord.Kind.READ_HIDDEN,
+            kind=kind,
             via=looker.via,
             user=looker.user,
             actor=looker.actor,
@@ -33,7 +55,7 @@ def record_hidden_reads(
             subject_key=segment.key,
             is_hidden=True,
             rows=rows,
-            details={"read": what},
+            details=dict(details),
             address=looker.address,
         )
         for segment in segments

@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.db.models import QuerySet
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from segmentation.domain.definitions import Label
@@ -50,9 +51,11 @@ def refuse_frozen(now: datetime, *, reason: str, override: str, may_override: bo
     if freeze is None:
         return reason
     if not override.strip():
+        is_chinese = (get_language() or "").startswith("zh")
+        name = freeze.label.zh_hans if is_chinese else freeze.label.en
         message = _(
             "Publishing is frozen for “%(promotion)s” (%(key)s) up to and including %(until)s."
-        ) % {"promotion": freeze.label.en, "key": freeze.key, "until": freeze.until}
+        ) % {"promotion": name, "key": freeze.key, "until": freeze.until}
         raise TierwiseError(message, code=FROZEN, problems=(Problem("", FROZEN, message),))
     if not may_override:
         message = _("Your role may not publish while publishing is frozen.")

@@ -76,21 +76,29 @@ class OverlapMatrix:
     counts: tuple[tuple[int | None, ...], ...]
     not_computed: tuple[OverlapSegment, ...]
 
-    def overlap(self, row: int, column: int) -> Overlap:
-        """One cell, with what follows from its count."""
-        first, second = self.segments[row], self.segments[column]
+    def share(self, row: int, column: int) -> Decimal | None:
+        """Of the row's segment, who is in the column's, too: 0 to 1."""
+        shared = self.counts[row][column]
+        return None if shared is None else share_of(shared, self.segments[row].size)
+
+    def jaccard(self, row: int, column: int) -> Decimal | None:
+        """Of those in either segment, who is in both: 0 to 1."""
         shared = self.counts[row][column]
         if shared is None:
-            return Overlap(first, second, None, None, None, None, is_suppressed=True)
-        either = first.size + second.size - shared if row != column else shared
+            return None
+        sizes = self.segments[row].size, self.segments[column].size
+        return share_of(shared, shared if row == column else sum(sizes) - shared)
+
+    def overlap(self, row: int, column: int) -> Overlap:
+        """One cell, with what follows from its count."""
         return Overlap(
-            first=first,
-            second=second,
-            shared=shared,
-            first_share=share_of(shared, first.size),
-            second_share=share_of(shared, second.size),
-            jaccard=share_of(shared, either),
-            is_suppressed=False,
+            first=self.segments[row],
+            second=self.segments[column],
+            shared=self.counts[row][column],
+            first_share=self.share(row, column),
+            second_share=self.share(column, row),
+            jaccard=self.jaccard(row, column),
+            is_suppressed=self.counts[row][column] is None,
         )
 
     def largest(self, number: int, *, by: Measure) -> tuple[Overlap, ...]:
@@ -120,6 +128,32 @@ def overlap_matrix(keys: Sequence[str], *, run: Run, viewer: Viewer) -> OverlapM
     the viewer, TierwiseError `too_many` for more than `MOST`. Under a second for 100 segments of
     a million customers.
     """
+    found = _read(keys, run=run, viewer=viewer)
+    return _matrix(found, run)
+
+
+def shared_members(
+    first: str, second: str, *, run: Run, viewer: Viewer
+) -> tuple[OverlapMatrix, BitMap]:
+    """The matrix of two segments, and who is in both: nobody where the count is suppressed or one
+    was not computed. Raises like `overlap_matrix`."""
+    found = _read([first, second], run=run, viewer=viewer)
+    matrix = _matrix(found, run)
+    if len(found.members) < 2 or matrix.counts[0][1] is None:
+        return matrix, BitMap()
+    return matrix, found.members[0] & found.members[1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """Segments with the members that show, and those without a result."""
+
+    segments: tuple[OverlapSegment, ...]
+    members: tuple[BitMap, ...]
+    not_computed: tuple[OverlapSegment, ...]
+
+
+def _read(keys: Sequence[str], *, run: Run, viewer: Viewer) -> _Read:
     asked = list(dict.fromkeys(keys))
     if len(asked) > MOST:
         message = _("At most %(number)d segments are compared at once.")
@@ -128,18 +162,23 @@ def overlap_matrix(keys: Sequence[str], *, run: Run, viewer: Viewer) -> OverlapM
     stored = visible_results(viewer).filter(run=run, segment__in=[row.pk for row in rows])
     blobs = dict(stored.order_by().values_list("segment_id", "members"))
     seen = sight(viewer)
-    computed = [row for row in rows if row.pk in blobs]
-    members = [
-        seen.members(BitMap.deserialize(bytes(blobs[row.pk])), is_hidden=row.is_hidden)
-        for row in computed
-    ]
-    segments = [_segment(row, size=len(own)) for row, own in zip(computed, members, strict=True)]
-    return OverlapMatrix(
-        run=run,
-        segments=tuple(segments),
-        counts=_shown(segments, shared_counts(members)),
-        not_computed=tuple(_segment(row, size=0) for row in rows if row.pk not in blobs),
+    members = {
+        row.pk: seen.members(BitMap.deserialize(bytes(blobs[row.pk])), is_hidden=row.is_hidden)
+        for row in rows
+        if row.pk in blobs
+    }
+    return _Read(
+        segments=tuple(
+            _segment(row, size=len(members[row.pk])) for row in rows if row.pk in members
+        ),
+        members=tuple(members.values()),
+        not_computed=tuple(_segment(row, size=0) for row in rows if row.pk not in members),
     )
+
+
+def _matrix(found: _Read, run: Run) -> OverlapMatrix:
+    counts = _shown(found.segments, shared_counts(found.members))
+    return OverlapMatrix(run, found.segments, counts, found.not_computed)
 
 
 def largest_segments(run: Run, *, viewer: Viewer, number: int) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import product
+from itertools import permutations, product
 from typing import Any
 from urllib.parse import quote
 
@@ -169,6 +169,15 @@ def _queries(route: Route, *, words: tuple[str, ...], subjects: tuple[str, ...])
     if name in ("portrait", "segmentation_customer_explain", "segmentation_customerlist_save"):
         for subject in subjects:
             yield f"subject={quote(subject)}"
+    if name == "segmentation_segment_overlap":
+        keys = Segment.objects.order_by("-pk").values_list("pk", "key")[:SAMPLES]
+        yield from ("all=1", "show=share", "show=jaccard")
+        yield "&".join(f"segment={pk}" for pk, _key in keys)
+        for _pk, key in keys:
+            yield f"with={quote(key)}"
+    if name == "segmentation_segment_pair":
+        for first, second in permutations(Segment.objects.order_by("-pk")[:SAMPLES], 2):
+            yield f"first={first.pk}&second={second.pk}"
     if name == "segmentation_customer_subjects":
         for word in words:
             yield f"q={quote(word)}"

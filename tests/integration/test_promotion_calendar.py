@@ -14,6 +14,7 @@ from django.apps import apps
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import IntegrityError, transaction
+from django.utils import translation
 
 from config import clock
 from config.clock import real_now
@@ -147,6 +148,10 @@ def test_publishing_in_a_freeze_is_refused_and_can_be_overridden(frozen: Cast) -
         publish(token, frozen, override="  ")
     assert refused.value.code == "frozen"
     assert "now" in refused.value.message
+    PromotionEvent.objects.update(label_zh_hans="冬季大促")
+    with translation.override("zh-hans"), pytest.raises(TierwiseError) as refused:
+        publish(token, frozen, override="")
+    assert "“冬季大促”" in refused.value.message
     assert Draft.objects.filter(key="fresh").exists()
     assert not Segment.objects.filter(key="fresh").exists()
     publish(token, frozen, override="the rule is dangerous")

@@ -57,6 +57,8 @@ def start(request: HttpRequest, *, site: AdminSite) -> HttpResponse:
         "origin": origin,
         "key": str(source.get("key", "")),
         "text": str(source.get("text", "")),
+        # Another page wrote the document: nothing to start from but this.
+        "is_prepared": bool(request.GET.get("text")) and not origin,
         "templates_url": reverse("admin:builder_templates"),
     }
     if origin:
