@@ -1,46 +1,29 @@
 """The pages of overlaps: figures, who may see them, what is written down, what is said when there
-is nothing, the way into the builder, the export."""
+is nothing, the way into the builder."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils.html import strip_tags
 
-from config.clock import real_now
-from segmentation.domain.errors import NotFoundError
-from segmentation.models import AccessRecord, Draft, Job, Run, Segment, SegmentResult
-from segmentation.services.access_log import Looker
-from segmentation.services.exporting import record_download, request_export
-from segmentation.services.jobs import execute_job, job_folder, new_key
+from segmentation.models import AccessRecord, Draft, Run, Segment, SegmentResult
 from segmentation.services.segment_overlap import largest_segments, overlap_matrix
 from tests.fixtures.cast import Cast
-from tests.fixtures.overlaps import NOT_COMPUTED, Drawn, draw, make_segment, store
+from tests.fixtures.overlaps import NOT_COMPUTED, Drawn, draw_named, make_segment
 
 Enter = Callable[..., Client]
-SEED = 5
 
 
 @pytest.fixture
 def drawn(cast: Cast) -> Drawn:
-    """Random segments and: `wide`, `inner` (within it), `apart` (40 of it) and `secret`, hidden:
-    60 of `wide`, 5 of `apart`."""
-    found = draw(SEED)
-    stretches = {"wide": (0, 200), "inner": (0, 60), "apart": (160, 300), "secret": (105, 165)}
-    people = sorted(range(65_500, 65_500 + 7 * 400, 7))
-    people = [one for one in people if one not in found.gone | found.objecting]
-    for key, (first, last) in stretches.items():
-        row = make_segment(key, is_hidden=key == "secret")
-        store(found.run, row, frozenset(people[first:last]))
-    return found
+    return draw_named()
 
 
 def page(*keys: str, **more: str) -> str:
@@ -266,51 +249,3 @@ def test_the_ways_to_the_page(drawn: Drawn, cast: Cast, enter: Enter) -> None:
     chinese = text_of(enter(cast.analyst, language="zh-hans"), page("wide", "inner"))
     for words in ("重叠", "共同人数", "占本行分群比例", "分群wide", "最大的重叠"):
         assert words in chinese
-
-
-@pytest.fixture
-def files(settings: Any, tmp_path: Path) -> None:
-    settings.VAR_DIR = tmp_path
-
-
-def asked(user: User, *keys: str) -> Job:
-    numbers = [Segment.objects.get(key=key).pk for key in keys]
-    return request_export(
-        "overlap", parameters={"segment": numbers}, file_format="csv", user=user,
-        looker=Looker(user.get_username(), "admin", user), key=new_key(), now=real_now(),
-    )  # fmt: skip
-
-
-def test_the_export_has_the_figures_of_the_page(
-    transactional_db: None, files: None, drawn: Drawn, cast: Cast, enter: Enter
-) -> None:
-    button = enter(cast.analyst).get(page("wide", "inner")).context["export_url"]
-    form = text_of(enter(cast.analyst), button)
-    assert "2 segments" in form
-    job = execute_job(asked(cast.analyst, "wide", "inner", "apart"), clock=real_now)
-    assert job.status == "done", job.error
-    text = (job_folder(job.pk) / "result").read_text("utf-8-sig")
-    assert "wide,Segment wide,200,inner,Segment inner,60,60,0.3000,1.0000,0.3000" in text
-    assert "inner,Segment inner,60,apart,Segment apart,140,0,0.0000,0.0000,0.0000" in text
-    kinds = AccessRecord.objects.values_list("kind", "subject_kind", "subject_key")
-    assert list(kinds) == [("export", "rows", "overlap")]
-
-
-def test_the_export_of_hidden_segments_is_written_down_for_each(
-    transactional_db: None, files: None, drawn: Drawn, cast: Cast
-) -> None:
-    with pytest.raises(NotFoundError):
-        asked(cast.analyst, "wide", "secret")
-    assert Job.objects.count() == 0
-    hidden = sorted(drawn.hidden)[0]
-    waiting = asked(cast.operations_manager, "wide", "secret", hidden, "apart")
-    assert waiting.is_hidden
-    job = execute_job(waiting, clock=real_now)
-    text = (job_folder(job.pk) / "result").read_text("utf-8-sig")
-    assert "secret,Segment secret,60," in text
-    assert ",apart,Segment apart,140,,,," in text
-    record_download(
-        job, looker=Looker("operations_manager", "admin", cast.operations_manager), now=real_now()
-    )
-    kinds = AccessRecord.objects.values_list("kind", "subject_key")
-    assert sorted(kinds) == sorted(2 * [("export_hidden", hidden), ("export_hidden", "secret")])
