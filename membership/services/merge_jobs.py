@@ -17,7 +17,7 @@ from segmentation.services.access_log import Looker
 from segmentation.services.job_kinds import job_kind
 from segmentation.services.jobs import JobWork, request_job
 from segmentation.services.merge_moves import Writer
-from segmentation.services.merging import refused
+from segmentation.services.merging import refuse_merged_again, refused
 
 from .merging import dry_run, merge_customers, required_reason, undo_merge
 
@@ -60,13 +60,15 @@ def request_undo(
     project_now: datetime,
     key: str | None = None,
 ) -> Job:
-    """Queue the undo of a merge. Errors: `forbidden`, `reason_required`, `undone`, `too_late`."""
+    """Queue the undo of a merge. Errors: `forbidden`, `reason_required`, `undone`, `too_late`,
+    `merged_again`."""
     _require(looker.user)
     reason = required_reason(reason)
     if merge.undone_at is not None:
         raise refused("undone", _("This merge is undone already."))
     if now >= merge.until:
         raise refused("too_late", _("A merge can be undone for 30 days."))
+    refuse_merged_again(merge)
     parameters = {
         "merge": merge.pk, "survivor": merge.survivor_id, "merged": merge.merged_id,
     }  # fmt: skip

@@ -53,8 +53,8 @@ def _pattern(names: Collection[str]) -> re.Pattern[bytes]:
     not go on: most ids are numbers, and part of other numbers."""
     written: set[bytes] = set()
     for name in names:
-        forms = {name, json.dumps(name)[1:-1], escape(name), escape(name, quote=False),
-                 name.replace('"', '""')}  # fmt: skip
+        texts = {json.dumps(name, ensure_ascii=is_plain)[1:-1] for is_plain in (True, False)}
+        forms = {name, *texts, escape(name), escape(name, quote=False), name.replace('"', '""')}
         for form in forms:
             for encoding in _ENCODINGS:
                 text = re.escape(form.encode(encoding))

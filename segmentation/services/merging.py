@@ -170,12 +170,17 @@ def lock_merge(merge_id: int, *, now: datetime) -> CustomerMerge:
         raise NotFoundError(_("There is no such merge."))
     if now >= merge.until:
         raise refused("too_late", _("A merge can be undone for 30 days."))
+    refuse_merged_again(merge)
+    return merge
+
+
+def refuse_merged_again(merge: CustomerMerge) -> None:
+    """Of a chain the last merge comes first."""
     if merge.survivor.merged_into_id is not None:
         raise refused(
             "merged_again",
             _("The customer was merged into another one since: undo that merge first."),
         )
-    return merge
 
 
 def undo_facts(merge: CustomerMerge, *, reason: str, writer: Writer) -> None:

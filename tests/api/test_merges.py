@@ -127,6 +127,21 @@ def test_what_is_refused_does_nothing(world: World) -> None:
     assert not Customer.objects.filter(merged_into__isnull=False).exists()
 
 
+def test_of_a_chain_the_first_merge_is_not_undone_first(world: World) -> None:
+    client = caller("customers:write")
+    numbers = []
+    for old, into in (("OLD", "NEW"), ("NEW", "FAR")):
+        address = f"/api/v1/customers/{old}/merge"
+        asked = client.post(address, {"into": into, "reason": "x"}, format="json")
+        numbers.append(asked.json()["merge"])
+        run(Job.objects.get(kind="merge_customers", status="queued").pk)
+    answer = client.post(f"/api/v1/merges/{numbers[0]}/undo", {"reason": "two"}, format="json")
+    assert (answer.status_code, answer.json()["code"]) == (422, "merged_again")
+    assert not Job.objects.filter(kind="undo_merge").exists()
+    last = client.post(f"/api/v1/merges/{numbers[1]}/undo", {"reason": "two"}, format="json")
+    assert last.status_code == 202
+
+
 def test_after_an_undo_one_may_be_erased_alone(world: World) -> None:
     client = caller("customers:write")
     number = client.post(ADDRESS, {"into": "NEW", "reason": "x"}, format="json").json()["merge"]

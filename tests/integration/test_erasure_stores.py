@@ -438,7 +438,7 @@ def test_a_line_behind_one_that_was_cut_off_counts(world: World) -> None:
     assert [found.reference for found in logged_erasures()] == [privacy.erased_reference(ID)]
 
 
-@pytest.mark.parametrize("name", ["C-77", "2000", "李雷", "a&b <c>", 'say "hi"'])
+@pytest.mark.parametrize("name", ["C-77", "2000", "李雷", "a&b <c>", 'say "hi"', '李"雷'])
 def test_a_name_is_found_in_every_form_of_file(tmp_path: Path, name: str) -> None:
     plain, packed = tmp_path / "plain", tmp_path / "packed"
     chinese, table, document = tmp_path / "gb", tmp_path / "table", tmp_path / "json"
