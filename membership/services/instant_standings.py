@@ -40,10 +40,13 @@ def keep_standings(duck: duckdb.DuckDBPyConnection, plan: CompiledPlan, *, as_of
         cursor.execute(_KEEP, {"as_of": as_of, "rows": json.dumps(rows)})
 
 
-def standing_values(customer_id: int, *, after: datetime) -> Mapping[str, Fraction | None]:
-    """The customer's metrics that the instant path found later than `after`; empty if it did
-    not look."""
-    found = InstantStanding.objects.filter(customer_id=customer_id, as_of__gt=after).first()
+def standing_values(customer_id: int, *, since: datetime) -> Mapping[str, Fraction | None]:
+    """The customer's metrics that the instant path found since the run of the as-of `since` was
+    published; empty if it did not look.
+
+    Publishing removes what was found up to the as-of: what is there at the same one came later.
+    """
+    found = InstantStanding.objects.filter(customer_id=customer_id, as_of__gte=since).first()
     if found is None:
         return {}
     return {

@@ -126,7 +126,7 @@ def _basis(customer: Customer) -> _Basis | None:
         programs={program.key: program for program in programs},
         values={
             **_values(run, customer.external_id, catalog),
-            **standing_values(customer.pk, after=run.as_of),
+            **standing_values(customer.pk, since=run.as_of),
         },
         currency=settings.BASE_CURRENCY,
     )
