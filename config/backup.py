@@ -23,10 +23,37 @@ from .embedded_files import CLEAN_ENVIRONMENT, binaries
 
 FORMAT = 1
 KEPT = ("runs", "secrets", "demo-logins")  # in VAR_DIR
+# Who may use the schema and what lies in it (deploy/postgresql/2-rights.sql) goes with it, so that
+# is given again before anything is made: else the application could read no table.
 _EMPTY = """
-DROP SCHEMA public CASCADE;
-CREATE SCHEMA public AUTHORIZATION pg_database_owner;
-GRANT USAGE ON SCHEMA public TO PUBLIC;
+DO $$
+DECLARE
+    given text[];
+    one text;
+BEGIN
+    SELECT array_agg(format('%sGRANT %s ON %s TO %s%s', prefix, privilege_type, what,
+            CASE WHEN grantee = 0 THEN 'PUBLIC' ELSE grantee::regrole::text END,
+            CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END))
+        INTO given
+        FROM (
+            SELECT '' AS prefix, 'SCHEMA public' AS what, a.*
+            FROM pg_namespace n, aclexplode(n.nspacl) a
+            WHERE n.nspname = 'public' AND a.grantee <> n.nspowner
+            UNION ALL
+            SELECT format('ALTER DEFAULT PRIVILEGES FOR ROLE %s IN SCHEMA public ',
+                    d.defaclrole::regrole),
+                CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES'
+                    WHEN 'f' THEN 'FUNCTIONS' WHEN 'T' THEN 'TYPES' END, a.*
+            FROM pg_default_acl d, aclexplode(d.defaclacl) a
+            WHERE d.defaclnamespace = 'public'::regnamespace AND a.grantee <> d.defaclrole
+                AND pg_has_role(d.defaclrole, 'MEMBER')
+        ) kept;
+    DROP SCHEMA public CASCADE;
+    CREATE SCHEMA public AUTHORIZATION pg_database_owner;
+    FOREACH one IN ARRAY coalesce(given, '{}') LOOP
+        EXECUTE one;
+    END LOOP;
+END $$;
 """
 # The mirror's files are not in the backup. Batches keep their generation: runs refer to it.
 _FORGET_MIRROR = "DELETE FROM segmentation_mirrormanifest;\n"

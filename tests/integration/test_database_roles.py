@@ -121,3 +121,25 @@ def test_the_owner_sets_up_and_the_application_works(server: Server, tmp_path: P
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 session.execute(forbidden)  # type: ignore[arg-type]
+
+
+def test_after_a_restore_by_the_owner_the_application_works_on(
+    server: Server, tmp_path: Path
+) -> None:
+    """The restore makes everything anew: what 2-rights.sql gave holds for that as well."""
+    owner, app = f"{server.name}_owner", f"{server.name}_app"
+    server.manage(owner, "setup")
+    orders, file = tmp_path / "orders.csv", tmp_path / "backup"
+    orders.write_text("order_id,customer_id,placed_at,amount\nO1,C1,2026-01-10,5.00\n")
+    server.manage(app, "import", "orders", str(orders), "--json")
+    server.manage(app, "backup", str(file))
+    server.manage(owner, "restore", str(file), "--replace")
+    orders.write_text("order_id,customer_id,placed_at,amount\nO2,C2,2026-01-10,5.00\n")
+    assert server.manage(app, "import", "orders", str(orders), "--json")["inserted"] == 1
+    run = server.manage(app, "recompute", "--as-of", "2026-01-15", "--wait", "--json")
+    assert run["status"] == "published"
+    with server.connect(user=app, database=server.name) as session:
+        assert session.execute("SELECT count(*) FROM segmentation_order").fetchone() == (2,)
+        for forbidden in ("TRUNCATE membership_transition", "CREATE TABLE public.mine (n int)"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                session.execute(forbidden)
