@@ -146,14 +146,19 @@ def postpone(taken: Taken, *, error: str, real: datetime) -> None:
 
 
 def remove_covered(*, watermark: int, as_of: datetime) -> int:
-    """Remove the marks whose facts a published run has seen at a time when they counted."""
+    """Remove the marks whose facts a published run has seen at a time when they counted, and those
+    that runs of an earlier as-of made: runs don't overlap, so this one began behind those."""
     with connection.cursor() as cursor:
         cursor.execute(
             "DELETE FROM segmentation_customermark m USING segmentation_factbatch b"
             " WHERE b.id = m.batch_id AND b.generation <= %s AND m.due_at <= %s",
             [watermark, as_of],
         )
-        return int(cursor.rowcount)
+        covered = cursor.rowcount
+        cursor.execute(
+            "DELETE FROM segmentation_customermark WHERE batch_id IS NULL AND due_at < %s", [as_of]
+        )
+        return int(covered + cursor.rowcount)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from segmentation.engine import direct_facts
 from segmentation.engine.schema import MIRROR_KINDS
 from segmentation.models import Customer, CustomerMark, Run
 from segmentation.services import privacy
+from segmentation.services.marks import mark_again
 from tests.fixtures.plans import nodes_of
 from tests.fixtures.world import CLUB, World, day
 
@@ -210,6 +211,16 @@ def test_a_run_clears_the_marks_it_has_seen(shop: World) -> None:
     due_now()
     run = shop.run("2026-03-11T02:00:00")
     assert shop.moves(run) == [("C2", "entry", "", "silver")]
+    assert not CustomerMark.objects.exists()
+
+
+def test_what_a_run_marked_is_cleared_by_the_run_of_a_later_as_of(shop: World) -> None:
+    """Where no loop is running nothing waits for ever."""
+    customer = Customer.objects.get(external_id="C2")
+    mark_again([customer.pk], now=day("2026-03-10T02:00:00"), real=real_now())
+    shop.run("2026-03-10T02:00:00")
+    assert CustomerMark.objects.filter(customer=customer).count() == 1
+    shop.run("2026-03-11T02:00:00")
     assert not CustomerMark.objects.exists()
 
 
