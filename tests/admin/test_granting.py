@@ -121,7 +121,7 @@ def test_who_has_a_row_scope_gives_none_away(cast: Cast, enter: Enter) -> None:
 
 
 def test_a_key_gets_no_scope_whose_right_its_maker_lacks(cast: Cast, enter: Enter) -> None:
-    """The role Integration makes what integrations need; privacy wishes and what is hidden take
+    """The role Integration makes what integrations need; privacy wishes, what is hidden and stops take
     a right that it has not."""
     address = "/admin/segmentation/apikey/add/"
 
@@ -130,7 +130,7 @@ def test_a_key_gets_no_scope_whose_right_its_maker_lacks(cast: Cast, enter: Ente
         return {scope for scope, _words in choices}
 
     client = enter(cast.integration)
-    beyond = {"customers:write", "segments:read_hidden"}
+    beyond = {"customers:write", "segments:read_hidden", "runs:cancel"}
     assert offered(client) == set(SCOPES) - beyond
     refused = client.post(address, {"name": "crm", "scopes": ["customers:write"]})
     assert "scopes" in refused.context["form"].errors
