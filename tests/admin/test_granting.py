@@ -121,8 +121,8 @@ def test_who_has_a_row_scope_gives_none_away(cast: Cast, enter: Enter) -> None:
 
 
 def test_a_key_gets_no_scope_whose_right_its_maker_lacks(cast: Cast, enter: Enter) -> None:
-    """The role Integration makes what integrations need; privacy wishes, what is hidden and stops of
-    runs take a right that it has not."""
+    """The role Integration makes what integrations need; privacy wishes, what is hidden and stops
+    take a right that it has not."""
     address = "/admin/segmentation/apikey/add/"
 
     def offered(client: Client) -> set[str]:
