@@ -18,8 +18,10 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +44,7 @@ CENT = 100  # in 1/10000
 HOUR = 3_600_000_000
 EMPTY_SHARE, REFUND_SHARE, CLOCK_CHANGE_SHARE = 0.20, 0.03, 0.02
 CUSTOMERS_PER_PART = 100_000
+MOST_LINES = 8
 CHANNELS = np.array(["store", "app", "web", "miniprogram"])
 STATUSES = np.array(["completed", "paid", "shipped"])
 CATEGORIES = np.array([f"category {number:03d}" for number in range(200)])
@@ -54,7 +57,12 @@ class Size:
     orders: int
 
 
-SIZES = {"quick": Size(50_000, 1_000_000), "full": Size(1_000_000, 20_000_000)}
+SIZES = {
+    "tiny": Size(2_000, 40_000),
+    "quick": Size(50_000, 1_000_000),
+    "full": Size(1_000_000, 20_000_000),
+    "huge": Size(10_000_000, 200_000_000),
+}
 
 
 @dataclass(frozen=True)
@@ -90,16 +98,22 @@ class Part:
 
 def parts(size: Size, *, seed: int) -> Iterator[Part]:
     """Part after part; `size.orders` orders in all."""
-    first_customer = first_order = first_line = 0
-    while first_customer < size.customers:
-        customers = min(CUSTOMERS_PER_PART, size.customers - first_customer)
-        wanted = size.orders * (first_customer + customers) // size.customers - first_order
-        rng = np.random.default_rng([seed, first_customer])
-        part = _part(rng, first_customer, customers, first_order, first_line, wanted)
-        yield part
-        first_customer += customers
-        first_order += wanted
-        first_line += len(part.line_order)
+    for number in range(count_parts(size)):
+        yield part_of(size, number, seed=seed)
+
+
+def count_parts(size: Size) -> int:
+    return -(-size.customers // CUSTOMERS_PER_PART)
+
+
+def part_of(size: Size, number: int, *, seed: int) -> Part:
+    """One part by itself: it does not depend on the others."""
+    first_customer = number * CUSTOMERS_PER_PART
+    customers = min(CUSTOMERS_PER_PART, size.customers - first_customer)
+    first_order = size.orders * first_customer // size.customers
+    wanted = size.orders * (first_customer + customers) // size.customers - first_order
+    rng = np.random.default_rng([seed, first_customer])
+    return _part(rng, first_customer, customers, first_order, first_order * MOST_LINES, wanted)
 
 
 def _part(
@@ -125,7 +139,7 @@ def _part(
     cents = np.maximum(rng.lognormal(8.1, 0.9, orders).astype(np.int64), 1)
     cents[rng.random(orders) < 0.01] = 0
 
-    lines_each = np.minimum(rng.geometric(0.55, orders), 8)
+    lines_each = np.minimum(rng.geometric(0.5, orders), MOST_LINES)
     line_order = np.repeat(np.arange(orders), lines_each)
     starts = np.r_[0, np.cumsum(lines_each)[:-1]] if orders else np.zeros(0, np.int64)
     line_no = np.arange(len(line_order)) - np.repeat(starts, lines_each) + 1
@@ -246,42 +260,62 @@ def _contract_tables(part: Part) -> dict[str, pa.Table]:
     }
 
 
-def write_mirror(folder: Path, *, size: Size, seed: int) -> list[dict[str, object]]:
+def write_mirror(
+    folder: Path, *, size: Size, seed: int, processes: int = 1
+) -> list[dict[str, object]]:
     """The mirror's files below `folder`, as its manifest lists them; all of generation 1.
 
-    Ids are positions counted from 1; customers also carry the tag group `city_tier`.
+    Ids are positions counted from 1; customers also carry the tag group `city_tier`. A part that
+    an earlier call finished is not written again.
     """
-    files: list[dict[str, object]] = []
-    for number, part in enumerate(parts(size, seed=seed)):
-        for kind, columns in _mirror_columns(part).items():
-            spec = MIRROR_KINDS[kind]
-            rows = len(columns["id"])
-            for name, has_day in spec.times:
-                if has_day and name in columns:
-                    days = local_days(np.asarray(columns[name]), ZONE)
-                    columns[name.removesuffix("_at") + "_day"] = days
-            columns["generation"] = np.ones(rows, np.int64)
-            table = pa.table(
-                [
-                    pa.array(columns[field.name], field.type)
-                    if field.name in columns
-                    else pa.nulls(rows, field.type)
-                    for field in spec.schema
-                ],
-                schema=spec.schema,
-            )
-            for month, chosen in _by_month(spec.month, columns, rows):
-                path = Path(kind) / month / f"rows-00000001-bench-{number}.parquet"
-                (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                pq.write_table(table.take(chosen), folder / path, compression="zstd")
-                files.append(
-                    {
-                        "kind": kind, "role": "rows", "month": month, "path": str(path),
-                        "generation": 1, "rows": len(chosen),
-                        "bytes": (folder / path).stat().st_size,
-                    }
-                )  # fmt: skip
+    (folder / "parts").mkdir(parents=True, exist_ok=True)
+    write = partial(_write_part, folder, size, seed)
+    numbers = range(count_parts(size))
+    if processes == 1:
+        written = [write(number) for number in numbers]
+    else:
+        with ProcessPoolExecutor(processes) as pool:
+            written = list(pool.map(write, numbers))
+    files = [file for part in written for file in part]
     (folder / "manifest.json").write_text(json.dumps({"generation": 1, "files": files}))
+    return files
+
+
+def _write_part(folder: Path, size: Size, seed: int, number: int) -> list[dict[str, object]]:
+    note = folder / "parts" / f"{size.customers}-{size.orders}-{seed}-{number}.json"
+    if note.is_file():
+        done: list[dict[str, object]] = json.loads(note.read_text())
+        return done
+    files: list[dict[str, object]] = []
+    for kind, columns in _mirror_columns(part_of(size, number, seed=seed)).items():
+        spec = MIRROR_KINDS[kind]
+        rows = len(columns["id"])
+        for name, has_day in spec.times:
+            if has_day and name in columns:
+                days = local_days(np.asarray(columns[name]), ZONE)
+                columns[name.removesuffix("_at") + "_day"] = days
+        columns["generation"] = np.ones(rows, np.int64)
+        table = pa.table(
+            [
+                pa.array(columns[field.name], field.type)
+                if field.name in columns
+                else pa.nulls(rows, field.type)
+                for field in spec.schema
+            ],
+            schema=spec.schema,
+        )
+        for month, chosen in _by_month(spec.month, columns, rows):
+            path = Path(kind) / month / f"rows-00000001-bench-{number}.parquet"
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(table.take(chosen), folder / path, compression="zstd")
+            files.append(
+                {
+                    "kind": kind, "role": "rows", "month": month, "path": str(path),
+                    "generation": 1, "rows": len(chosen),
+                    "bytes": (folder / path).stat().st_size,
+                }
+            )  # fmt: skip
+    note.write_text(json.dumps(files))
     return files
 
 

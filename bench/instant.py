@@ -26,7 +26,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -36,6 +35,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 import django  # noqa: E402
 import urllib3  # noqa: E402
 from generate import Size  # noqa: E402
+from steps import database_url  # noqa: E402
 
 PER_SECOND = 50
 BOUND_SECONDS = 2.0
@@ -155,11 +155,13 @@ def _watch(newest: int, seen: dict[str, float], stop: threading.Event) -> None:
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
     """The web server's address; it and the loop run until the block ends."""
+    from django.db import connection
+
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     environment = os.environ | {
-        "DATABASE_URL": _database_url(),
+        "DATABASE_URL": database_url(connection.settings_dict["NAME"]),
         "SECRET_KEY": secrets.token_hex(32),
         "VAR_DIR": str(folder),
         "TIERWISE_TESTING": "1",
@@ -191,19 +193,6 @@ def served(folder: Path) -> Iterator[str]:
             process.terminate()
         for process in running:
             process.wait(20)
-
-
-def _database_url() -> str:
-    from django.db import connection
-
-    given = connection.settings_dict
-    host, port = str(given["HOST"]), given["PORT"]
-    user = quote(given["USER"], safe="")
-    if given["PASSWORD"]:
-        user += ":" + quote(given["PASSWORD"], safe="")
-    place = "" if host.startswith("/") else f"{host}:{port}" if port else host
-    ending = f"?host={quote(host)}" if host.startswith("/") else ""
-    return f"postgresql://{user}@{place}/{given['NAME']}{ending}"
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
-from engine_run import catalog_document
 from generate import AS_OF, CHANNELS, STATUSES, ZONE, Size, parts
+from small_definitions import catalog_document
 
 STORES = 119
 FIRST_AS_OF = datetime(2025, 12, 1, 5, tzinfo=UTC)
@@ -43,11 +43,11 @@ def make_shop(size: Size) -> None:
     """Everything in the database that the connection leads to; two published runs."""
     from django.db import connection
 
-    told("installation and definitions", _install)
-    told("customers", lambda: _customers(size.customers))
+    told("installation and definitions", lambda: install(_document()))
+    told("customers", lambda: customers(size.customers))
     told("orders", lambda: _orders(size))
     for as_of in (FIRST_AS_OF, AS_OF):
-        told(f"run of {as_of:%Y-%m-%d}", lambda as_of=as_of: _run(as_of))  # type: ignore[misc]
+        told(f"run of {as_of:%Y-%m-%d}", lambda as_of=as_of: run_at(as_of))  # type: ignore[misc]
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
 
@@ -59,7 +59,7 @@ def told(what: str, make: Callable[[], object]) -> None:
     sys.stderr.flush()
 
 
-def _install() -> None:
+def install(document: dict[str, Any]) -> None:
     from config.clock import real_now
     from membership.services.applying import apply_document
     from segmentation.models import Installation
@@ -68,7 +68,7 @@ def _install() -> None:
     Installation.objects.create(
         pk=1, time_zone=ZONE, base_currency="USD", set_up_at=real_now(), clock_start=AS_OF
     )
-    apply_document(_document(), actor="bench", reason="bench", now=real_now())
+    apply_document(document, actor="bench", reason="bench", now=real_now())
 
 
 def _document() -> dict[str, Any]:
@@ -104,7 +104,7 @@ def _document() -> dict[str, Any]:
     return document
 
 
-def _batch(kind: str, rows: int) -> int:
+def make_batch(kind: str, rows: int) -> int:
     from config.clock import real_now
     from segmentation.models import FactBatch
 
@@ -115,11 +115,11 @@ def _batch(kind: str, rows: int) -> int:
     return int(made.pk)
 
 
-def _customers(number: int) -> None:
+def customers(number: int) -> None:
     from django.db import connection
 
     with connection.cursor() as cursor:
-        values = {"batch": _batch("customers", number), "last": number - 1, "stores": STORES}
+        values = {"batch": make_batch("customers", number), "last": number - 1, "stores": STORES}
         cursor.execute(_CUSTOMERS, values)
         cursor.execute("SELECT min(id), max(id) FROM segmentation_customer")
         assert cursor.fetchone() == (1, number)
@@ -129,7 +129,7 @@ def _customers(number: int) -> None:
 def _orders(size: Size) -> None:
     from django.db import connection
 
-    batch = _batch("orders", size.orders)
+    batch = make_batch("orders", size.orders)
     for part in parts(size, seed=1):
         count = len(part.amount)
         cents = np.char.zfill((part.amount // 100).astype(str), 3)
@@ -167,7 +167,8 @@ def _orders(size: Size) -> None:
                     copy.write(block)
 
 
-def _run(as_of: datetime) -> None:
+def run_at(as_of: datetime) -> Any:
+    """The run of `as_of`, published."""
     from config.clock import real_now
     from membership.services.recompute import execute_next_run, request_run
     from segmentation.models import Run
@@ -176,3 +177,4 @@ def _run(as_of: datetime) -> None:
     done = execute_next_run(clock=real_now)
     assert done is not None, "no run was to be had"
     assert done.status == Run.Status.PUBLISHED, done.error
+    return done

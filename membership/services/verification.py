@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from membership.services.basis import member_columns, plan_for, run_basis, run_inputs
@@ -116,6 +117,6 @@ def _compare(recorded: Path, derived: Path, run: Run) -> Verification:
 
 
 def _hash_of(table: pa.Table, names: set[str]) -> str:
-    ids = table["external_id"].to_pylist()
-    kept = [position for position, name in enumerate(ids) if name in names]
-    return overall_hash([ids[position] for position in kept], np.asarray(table["hash"])[kept])
+    kept = pc.is_in(table["external_id"], pa.array(sorted(names), pa.string()))
+    chosen = table.filter(kept)
+    return overall_hash(chosen["external_id"], np.asarray(chosen["hash"]))

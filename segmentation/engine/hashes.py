@@ -7,7 +7,6 @@ see agree on the hash.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +23,8 @@ from .values import rounded_units, unit_decimals
 _MISSING = np.uint64(0x9E3779B97F4A7C15)
 _INT64 = 2**63
 _FACTOR = np.uint64(0x100000001B3)
+_OF_BOOLEANS = hash_array(np.array([-1, 0, 1], dtype="i8"))
+_AT_ONCE = 100_000
 
 
 def customer_hashes(table: pa.Table, plan: CompiledPlan, currency: str) -> npt.NDArray[np.uint64]:
@@ -47,13 +48,20 @@ def customer_hashes(table: pa.Table, plan: CompiledPlan, currency: str) -> npt.N
     return total
 
 
-def overall_hash(external_ids: Sequence[str], hashes: npt.NDArray[np.uint64]) -> str:
-    """SHA-256 over every customer's id and hash, customers in the order of their ids."""
+def overall_hash(external_ids: pa.ChunkedArray, hashes: npt.NDArray[np.uint64]) -> str:
+    """SHA-256 over every customer's id and hash, customers in the order of their ids (UTF-8)."""
     digest = hashlib.sha256()
-    for position in np.argsort(np.array(external_ids, dtype=object), kind="stable"):
-        digest.update(external_ids[position].encode())
-        digest.update(b"\0")
-        digest.update(int(hashes[position]).to_bytes(8, "big"))
+    order = np.asarray(pc.sort_indices(external_ids))
+    for start in range(0, len(order), _AT_ONCE):
+        chosen = order[start : start + _AT_ONCE]
+        ids = external_ids.take(pa.array(chosen)).to_pylist()
+        words = hashes[chosen].astype(">u8").tobytes()
+        digest.update(
+            b"".join(
+                b"%b\0%b" % (external_id.encode(), words[8 * place : 8 * place + 8])
+                for place, external_id in enumerate(ids)
+            )
+        )
     return digest.hexdigest()
 
 
@@ -78,7 +86,8 @@ def _hashed(column: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
     if pa.types.is_list(column.type):
         column = pc.binary_join(column, "\x1f")
     if pa.types.is_boolean(column.type):
-        values = hash_array(np.asarray(pc.fill_null(pc.cast(column, pa.int8()), -1)).astype("i8"))
+        codes = np.asarray(pc.fill_null(pc.cast(column, pa.int8()), -1))
+        values = _OF_BOOLEANS[codes + 1]
     elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         encoded = pc.fill_null(column, "").combine_chunks().dictionary_encode()
         words = hash_array(np.array(encoded.dictionary.to_pylist(), dtype=object))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +19,15 @@ from pyroaring import BitMap
 from segmentation.domain.definitions import Catalog
 
 from .bitmaps import bitmap_of
-from .compute import CHUNK, verdict_chunks
+from .compute import verdict_chunks
 from .hashes import customer_hashes, overall_hash
 from .mirror_files import fsync_path
 from .plan import CompiledPlan
 from .plan.rules import layer_column, segment_column, tag_column, tag_flag
+
+# Rows hashed together: columns of that length stay in the processor's cache.
+HASHED_AT_ONCE = 65_536
+_MOST_WAITING = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,24 +102,31 @@ def write_hashes(
 
     `extra` names a table with `ordinal` and more columns to be hashed with each customer.
     """
-    ids: list[str] = []
-    hashes: list[npt.NDArray[np.uint64]] = []
+    ids: list[pa.Array] = []
     names = [
         row[0] for row in duck.execute(f"SELECT column_name FROM (DESCRIBE {extra})").fetchall()
     ]
     added = "".join(f", e.{_quoted(name)}" for name in names if name != "ordinal")
     reader = duck.sql(
         f"SELECT v.*{added} FROM verdicts v LEFT JOIN {extra} e ON e.ordinal = v.ordinal"
-    ).to_arrow_reader(CHUNK)
-    for batch in reader:
-        table = pa.Table.from_batches([batch])
-        ids += table["external_id"].to_pylist()
-        hashes.append(customer_hashes(table.drop_columns(["external_id"]), plan, currency))
+    ).to_arrow_reader(HASHED_AT_ONCE)
+    # One part is hashed while DuckDB makes the next; a few at most wait in memory.
+    with ThreadPoolExecutor(1) as hasher:
+        parts: list[Future[npt.NDArray[np.uint64]]] = []
+        for batch in reader:
+            table = pa.Table.from_batches([batch])
+            ids += table["external_id"].chunks
+            rest = table.drop_columns(["external_id"])
+            parts.append(hasher.submit(customer_hashes, rest, plan, currency))
+            if len(parts) > _MOST_WAITING:
+                parts[-_MOST_WAITING].result()
+        hashes = [part.result() for part in parts]
     joined = np.concatenate(hashes) if hashes else np.zeros(0, np.uint64)
+    external_ids = pa.chunked_array(ids, pa.string())
     path = folder / "hashes.parquet"
-    pq.write_table(pa.table({"external_id": pa.array(ids, pa.string()), "hash": joined}), path)
+    pq.write_table(pa.table({"external_id": external_ids, "hash": joined}), path)
     fsync_path(path)
-    return overall_hash(ids, joined)
+    return overall_hash(external_ids, joined)
 
 
 def run_folder(run_id: int) -> Path:

@@ -75,12 +75,11 @@ def remaining_hashes(run_id: int, ordinals: Collection[int]) -> Remaining | None
     if names is None or not path.is_file():
         return None
     table = pq.read_table(path)
-    ids = table["external_id"].to_pylist()
-    hashes = np.asarray(table["hash"])
-    kept = [position for position, name in enumerate(ids) if name not in names]
+    ids, hashes = table["external_id"], np.asarray(table["hash"])
+    kept = ~np.asarray(pc.is_in(ids, pa.array(sorted(names), pa.string())))
     before = overall_hash(ids, hashes)
-    gone = len(ids) - len(kept)
-    after = overall_hash([ids[at] for at in kept], hashes[kept]) if gone else before
+    gone = int(len(kept) - kept.sum())
+    after = overall_hash(ids.filter(pa.array(kept)), hashes[kept]) if gone else before
     return Remaining(before, after, gone)
 
 

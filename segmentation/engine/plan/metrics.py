@@ -98,28 +98,41 @@ def _selected(facts: _Facts, metric: FactMetric, parameters: Parameters) -> ir.B
 def _source_tables(
     facts: _Facts, metrics: Sequence[FactMetric], parameters: Parameters
 ) -> Iterable[ir.Table]:
-    plain: dict[str, ir.Value] = {}
-    distinct: dict[str, list[tuple[FactMetric, ir.Column]]] = {}
+    plain: list[FactMetric] = []
+    distinct: dict[tuple[str, ...], list[FactMetric]] = {}
     for metric in metrics:
-        fn = metric.aggregate.fn
-        if metric.aggregate.converted_within_days is not None:
+        aggregate = metric.aggregate
+        if aggregate.converted_within_days is not None:
             yield _converted(facts, metric, parameters)
-        elif fn in _PLAIN:
-            chosen = _selected(facts, metric, parameters)
-            plain.update(_plain(facts, metric, chosen, parameters))
+        elif aggregate.fn in _PLAIN:
+            plain.append(metric)
+        elif aggregate.fn == "active_days":
+            distinct.setdefault(("day", metric.time), []).append(metric)
         else:
-            if fn == "active_days":
-                column = facts.day(metric.time)
-                name = f"day:{metric.time}"
-            else:
-                field = str(metric.aggregate.field)
-                column = field_column(facts.table, field, metric.aggregate.type)
-                name = f"field:{field}:{metric.aggregate.type}"
-            distinct.setdefault(name, []).append((metric, column))
+            name = ("field", str(aggregate.field), str(aggregate.type))
+            distinct.setdefault(name, []).append(metric)
     if plain:
-        yield facts.table.group_by("ordinal").agg(**plain)
+        within = _within(facts, plain, parameters)
+        columns: dict[str, ir.Value] = {}
+        for metric in plain:
+            chosen = _selected(within, metric, parameters)
+            columns.update(_plain(within, metric, chosen, parameters))
+        yield within.table.group_by("ordinal").agg(**columns)
     for wanted in distinct.values():
-        yield _distinct(facts, wanted, parameters)
+        yield _distinct(_within(facts, wanted, parameters), wanted, parameters)
+
+
+def _within(facts: _Facts, metrics: Sequence[FactMetric], parameters: Parameters) -> _Facts:
+    """The facts since the first of the metrics' windows begins: older ones need not be read.
+
+    A fact without the time is in no window anyway.
+    """
+    times = {metric.time for metric in metrics}
+    windows = [metric.window for metric in metrics]
+    if len(times) > 1 or any(window.kind == "all" for window in windows):
+        return facts
+    chosen = facts.time(times.pop()) >= parameters.earliest(windows)
+    return _Facts(facts.table.filter(chosen), facts.source)
 
 
 def _plain(
@@ -164,17 +177,20 @@ def _narrow(total: ir.Value, metric: FactMetric) -> ir.Value:
     return total if metric.source == "events" else total.cast("int64")
 
 
-def _distinct(
-    facts: _Facts,
-    wanted: Sequence[tuple[FactMetric, ir.Column]],
-    parameters: Parameters,
-) -> ir.Table:
+def _distinct(facts: _Facts, wanted: Sequence[FactMetric], parameters: Parameters) -> ir.Table:
     """Group by customer and value first: a distinct count is then a sum of flags."""
-    column = wanted[0][1]
-    flags = {
-        numerator(metric.key): _selected(facts, metric, parameters).any() for metric, _ in wanted
-    }
-    values = facts.table.filter(column.notnull()).group_by("ordinal", value=column).agg(**flags)
+    aggregate, time = wanted[0].aggregate, wanted[0].time
+    if aggregate.fn == "active_days":
+        column = facts.day(time)
+    else:
+        column = field_column(facts.table, str(aggregate.field), aggregate.type)
+    known = facts.table.filter(column.notnull())
+    if len(wanted) == 1:
+        chosen = known.filter(_selected(facts, wanted[0], parameters))
+        values = chosen.select("ordinal", value=column).distinct()
+        return values.group_by("ordinal").agg(**{numerator(wanted[0].key): values.count()})
+    flags = {numerator(metric.key): _selected(facts, metric, parameters).any() for metric in wanted}
+    values = known.group_by("ordinal", value=column).agg(**flags)
     return values.group_by("ordinal").agg(
         **{name: values.count(where=values[name]) for name in flags}
     )

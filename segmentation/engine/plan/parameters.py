@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
@@ -74,6 +74,16 @@ class Parameters:
             f"end:{window!r}",
             lambda bounds: micros(resolve(window, as_of=bounds.as_of, zone=bounds.zone).end),
         )
+
+    def earliest(self, windows: Collection[Window]) -> ir.IntegerScalar:
+        """The first instant that any of the windows reaches; none of them is without a start."""
+        starts = sorted({repr(window): window for window in windows}.items())
+
+        def read(bounds: Bounds) -> int:
+            found = (resolve(window, as_of=bounds.as_of, zone=bounds.zone) for _, window in starts)
+            return min(_BEGINNING if one.start is None else micros(one.start) for one in found)
+
+        return self.get(f"earliest:{[name for name, _ in starts]}", read)
 
     def matured(self, days: int) -> ir.IntegerScalar:
         return self.get(
