@@ -139,7 +139,7 @@ def _lines(sql: Dialect, *, end: str, year: str) -> str:
     return f"""
     taken AS (SELECT order_id, line_no, sum(amount)::BIGINT AS gone FROM refunds
               WHERE line_no IS NOT NULL GROUP BY order_id, line_no),
-    l AS (SELECT * FROM ({sql.lines}) l WHERE t < {end} AND {year}),
+    l AS NOT MATERIALIZED (SELECT * FROM ({sql.lines}) l WHERE t < {end} AND {year}),
     own AS (SELECT l.id, l.order_id, l.line_no, w.without_line {sql.divide} {CENT} AS asked,
                    least(l.amount, coalesce(t.gone, 0)) AS gone,
                    (l.amount - least(l.amount, coalesce(t.gone, 0))) {sql.divide} {CENT} AS rest

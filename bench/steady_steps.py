@@ -44,7 +44,8 @@ def mirror(*, size: Size, as_of: datetime) -> dict[str, Any]:
 
 
 def run(*, size: Size, as_of: datetime) -> dict[str, Any]:
-    """A run; `writes` are its stage `postgresql`, `seconds` all others."""
+    """A run; `writes` are its stage `postgresql`, `seconds` all others, `peak` the largest stage's
+    memory in GB, which the run measures itself."""
     from django.db import connection
 
     done = run_at(as_of)
@@ -61,7 +62,8 @@ def run(*, size: Size, as_of: datetime) -> dict[str, Any]:
     return {
         "seconds": sum(stages.values()) - writes,
         "writes": writes,
-        "peak": _peak(),
+        "peak": max(done.memory.values()) / 1024**3,
+        "spilled": done.spilled / 1024**3,
         "stages": stages,
         "moved": 100 * moves / members,
         "sizes": _published(done),

@@ -45,6 +45,13 @@ class Window:
     calendar: Literal["year", "quarter", "month"] | None = None
     offset: int = 0
 
+    @property
+    def reaches_as_of(self) -> bool:
+        """Whether it ends at the as-of instant; others end before."""
+        if self.kind in ("days", "months"):
+            return self.to_now
+        return self.kind != "calendar" or self.offset == 0
+
 
 @dataclass(frozen=True, slots=True)
 class FieldTest:

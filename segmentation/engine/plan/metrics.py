@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 
 import ibis
 import ibis.expr.types as ir
 
 from segmentation.domain.definitions import FactMetric, Source, TimeField
 
-from .filters import filter_expression
+from .filters import fields_in, filter_expression
 from .parameters import Parameters
 from .tables import compare_columns, fact_table, field_column, field_scale, integer
 
@@ -38,10 +40,11 @@ def scale_of(metric: FactMetric) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """One source's facts with net amounts, ready to be aggregated."""
+    """One source's facts, ready to be aggregated; `is_past`: none lies at or after the as-of."""
 
     table: ir.Table
     source: Source
+    is_past: bool = False
 
     def time(self, field: TimeField) -> ir.Column:
         return self.table["occurred_at" if self.source in ("events", "referrals") else field]
@@ -60,21 +63,35 @@ def metric_tables(
     for source in ("orders", "order_lines", "events", "referrals"):
         chosen = [metric for metric in metrics if metric.source == source]
         if chosen:
-            tables += _source_tables(_facts(source, properties, parameters), chosen, parameters)
+            tables += _source_tables(source, chosen, properties, parameters)
     return tables
 
 
-def _facts(source: Source, properties: Sequence[str], parameters: Parameters) -> _Facts:
+def _facts(source: Source, properties: Sequence[str], metrics: Sequence[FactMetric]) -> _Facts:
+    """The facts these metrics are made of; refunds are joined only where one of them asks."""
     table = fact_table(source, properties)
+    if not any(_reads_net(metric) for metric in metrics):
+        return _Facts(table, source)
+    return _Facts(_with_net(table, source), source)
+
+
+def _with_net(table: ir.Table, source: Source) -> ir.Table:
+    """With `net_amount`, where the source has it."""
     if source == "orders":
         refunds = ibis.table({"order_id": "int64", "refunded": "int64"}, name="order_refunds")
         joined = table.left_join(refunds, table.id == refunds.order_id)
-        table = joined.mutate(net_amount=_net(joined))
-    elif source == "order_lines":
+        return joined.mutate(net_amount=_net(joined))
+    if source == "order_lines":
         refunds = ibis.table({"id": "int64", "refunded": "int64"}, name="line_refunds")
         joined = table.left_join(refunds, table.id == refunds.id, rname="refund_{name}")
-        table = joined.mutate(net_amount=_net(joined))
-    return _Facts(table, source)
+        return joined.mutate(net_amount=_net(joined))
+    return table
+
+
+def _reads_net(metric: FactMetric) -> bool:
+    aggregate = metric.aggregate
+    read = fields_in(metric.filter) | fields_in(aggregate.where) | {str(aggregate.field)}
+    return "net_amount" in read
 
 
 def _net(joined: ir.Table) -> ir.Value:
@@ -85,25 +102,31 @@ def _net(joined: ir.Table) -> ir.Value:
 def _selected(facts: _Facts, metric: FactMetric, parameters: Parameters) -> ir.BooleanValue:
     """True for the facts in the metric's window that pass its filter."""
     time = facts.time(metric.time)
-    chosen = time < parameters.end(metric.window)
+    tests: list[ir.BooleanValue] = []
+    if not (facts.is_past and metric.window.reaches_as_of):
+        tests.append(time < parameters.end(metric.window))
     if metric.window.kind != "all":
-        chosen = chosen & (time >= parameters.start(metric.window))
+        tests.append(time >= parameters.start(metric.window))
     if metric.matured_days is not None:
-        chosen = chosen & (time < parameters.matured(metric.matured_days))
+        tests.append(time < parameters.matured(metric.matured_days))
     if metric.filter is not None:
-        chosen = chosen & filter_expression(facts.table, metric.source, metric.filter)
-    return chosen
+        tests.append(filter_expression(facts.table, metric.source, metric.filter))
+    return reduce(and_, tests) if tests else time.notnull()
 
 
 def _source_tables(
-    facts: _Facts, metrics: Sequence[FactMetric], parameters: Parameters
+    source: Source,
+    metrics: Sequence[FactMetric],
+    properties: Sequence[str],
+    parameters: Parameters,
 ) -> Iterable[ir.Table]:
+    """One pass for all that is summed, and one for each distinct count's column."""
     plain: list[FactMetric] = []
     distinct: dict[tuple[str, ...], list[FactMetric]] = {}
     for metric in metrics:
         aggregate = metric.aggregate
         if aggregate.converted_within_days is not None:
-            yield _converted(facts, metric, parameters)
+            yield _converted(_facts(source, properties, [metric]), metric, parameters)
         elif aggregate.fn in _PLAIN:
             plain.append(metric)
         elif aggregate.fn == "active_days":
@@ -112,27 +135,32 @@ def _source_tables(
             name = ("field", str(aggregate.field), str(aggregate.type))
             distinct.setdefault(name, []).append(metric)
     if plain:
-        within = _within(facts, plain, parameters)
+        within = _within(_facts(source, properties, plain), plain, parameters)
         columns: dict[str, ir.Value] = {}
         for metric in plain:
             chosen = _selected(within, metric, parameters)
             columns.update(_plain(within, metric, chosen, parameters))
         yield within.table.group_by("ordinal").agg(**columns)
     for wanted in distinct.values():
+        facts = _facts(source, properties, wanted)
         yield _distinct(_within(facts, wanted, parameters), wanted, parameters)
 
 
 def _within(facts: _Facts, metrics: Sequence[FactMetric], parameters: Parameters) -> _Facts:
-    """The facts since the first of the metrics' windows begins: older ones need not be read.
+    """The facts from the start of the metrics' first window up to the as-of, which none passes.
 
-    A fact without the time is in no window anyway.
+    Others need not be read, and what holds for all is not asked again for each metric. A fact
+    without the time is in no window anyway. Metrics of several times keep all facts.
     """
     times = {metric.time for metric in metrics}
-    windows = [metric.window for metric in metrics]
-    if len(times) > 1 or any(window.kind == "all" for window in windows):
+    if len(times) > 1:
         return facts
-    chosen = facts.time(times.pop()) >= parameters.earliest(windows)
-    return _Facts(facts.table.filter(chosen), facts.source)
+    time = facts.time(times.pop())
+    windows = [metric.window for metric in metrics]
+    table = facts.table.filter(time < parameters.as_of())
+    if all(window.kind != "all" for window in windows):
+        table = table.filter(time >= parameters.earliest(windows))
+    return _Facts(table, facts.source, is_past=True)
 
 
 def _plain(
@@ -198,7 +226,7 @@ def _distinct(facts: _Facts, wanted: Sequence[FactMetric], parameters: Parameter
 
 def _converted(facts: _Facts, metric: FactMetric, parameters: Parameters) -> ir.Table:
     """Distinct referees whose first order with something left to pay came in time."""
-    orders = _facts("orders", (), parameters).table
+    orders = _with_net(fact_table("orders"), "orders")
     bought = orders.filter((orders.net_amount > 0) & (orders.placed_at < parameters.as_of()))
     first = bought.group_by(referee_ordinal=bought.ordinal).agg(
         first_at=bought.placed_at.min(),
