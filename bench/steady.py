@@ -142,7 +142,9 @@ def report(done: dict[str, dict[str, Any]], size: Size) -> int:
     note = (
         f"{size.customers:,} customers, {size.orders:,} orders, {done['shop']['lines']:,} lines;"
         f" {moved:.1f} % of the tiers change in a run; medians of {ROUNDS} rounds; stages of the"
-        f" last run {runs[-1]['stages']}; peak of pandas {done['pandas']['peak']:.1f} GB"
+        f" last run {runs[-1]['stages']}, spilled {runs[-1]['spilled']:.1f} GB; first preview of a"
+        f" process {done['preview']['first']:.1f} s; peak of pandas"
+        f" {done['pandas']['peak']:.1f} GB"
     )
     sys.stdout.write(json.dumps({"name": "steady", "rows": rows, "note": note}) + "\n")
     return 0 if all(row["holds"] is not False for row in rows) else 1

@@ -127,6 +127,9 @@ def newest_published(before: datetime | None = None, *, inclusive: bool = True) 
 def _execute(run: Run, hold: RunHold, *, clock: Clock) -> None:
     watch = Stopwatch(entered=hold.enter, measures_memory=True)
     with ExitStack() as stack:
+        # The number before the mirror: whoever these batches gave a tier is in the mirror, however
+        # new. What later ones give is read as well and told to the next run again.
+        known = newest_batch()
         with watch.stage("mirror"):
             mirror.compact(now=clock())
             mirror.sweep()
@@ -144,8 +147,7 @@ def _execute(run: Run, hold: RunHold, *, clock: Clock) -> None:
             )
             run.base_run = newest_published(run.as_of, inclusive=not is_historical)
             lists = lists_used(load_definition_set(used)[0])
-            # The number first: what comes between the two is read as well, and told again later.
-            run.instant_before = None if is_historical else newest_batch()
+            run.instant_before = None if is_historical else known
             basis = run_basis(
                 used,
                 run.as_of,

@@ -45,7 +45,7 @@ def thread(work: Callable[[], object], found: list[object]) -> threading.Thread:
         finally:
             connection.close()
 
-    started = threading.Thread(target=one)
+    started = threading.Thread(target=one, daemon=True)
     started.start()
     return started
 
@@ -131,19 +131,21 @@ def test_writers_loops_and_runs_together(world: World) -> None:
         thread(lambda: serve(stop, clock=lambda: day("2026-03-02T10:00:00"), real=real_now), found)
         for _ in range(2)
     ]
-    for as_of in ("2026-03-02T10:00:00", "2026-03-02T11:00:00"):
-        request_run(as_of=day(as_of), actor="tester", now=real_now())
-        done = execute_next_run(clock=real_now)
-        assert done is not None
-        assert done.status == Run.Status.PUBLISHED, done.error
-    for each in tills:
-        each.join(60)
-    deadline = time.monotonic() + 30
-    while CustomerMark.objects.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    stop.set()
-    for each in loops:
-        each.join(20)
+    try:
+        for as_of in ("2026-03-02T10:00:00", "2026-03-02T11:00:00"):
+            request_run(as_of=day(as_of), actor="tester", now=real_now())
+            done = execute_next_run(clock=real_now)
+            assert done is not None
+            assert done.status == Run.Status.PUBLISHED, done.error
+        for each in tills:
+            each.join(60)
+        deadline = time.monotonic() + 30
+        while CustomerMark.objects.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+    finally:  # or the loops go on in the tests to come
+        stop.set()
+        for each in (*tills, *loops):
+            each.join(60)
     assert [one for one in found if one is not None] == []
     assert not CustomerMark.objects.exists()
     everybody = {f"c{number}-{turn}" for number in range(WRITERS) for turn in range(4)}

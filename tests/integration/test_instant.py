@@ -250,6 +250,36 @@ def test_a_run_leaves_alone_what_an_order_changed_meanwhile(
     assert verify_run(following.pk, now=real_now()).equal
 
 
+def test_who_is_new_during_the_mirrors_step_is_a_member_once(
+    shop: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S15: a run whose mirror does not know somebody yet, who has a tier by the time it looks at
+    memberships, hands that on to the next run; else that one would give the tier again, and fail.
+    """
+    read = recompute.definition_set
+
+    def after_the_mirror() -> Any:
+        if not Customer.objects.filter(external_id="zoe").exists():
+            shop.order("zoe", "2026-03-10T09:00:00", "150")
+            due_now()
+            assert batch("2026-03-10T10:00:00") == Done(customers=1, changes=1)
+        return read()
+
+    monkeypatch.setattr(recompute, "definition_set", after_the_mirror)
+    recompute.request_run(as_of=day("2026-03-11T02:00:00"), actor="tester", now=real_now())
+    first = recompute.execute_next_run(clock=real_now)
+    assert first is not None
+    assert (first.status, first.customers) == (Run.Status.PUBLISHED, 2)  # zoe is not among them
+    second = shop.run("2026-03-12T02:00:00")
+
+    assert second.status == Run.Status.PUBLISHED, second.error
+    assert moves() == [("zoe", "entry", "", "silver")]
+    assert shop.moves(first) == shop.moves(second) == []
+    assert shop.tiers() == {"C1": "silver", "zoe": "silver"}
+    assert verify_run(first.pk, now=real_now()).equal
+    assert verify_run(second.pk, now=real_now()).equal
+
+
 def test_one_customer_whose_facts_fail_keeps_nobody_waiting(
     shop: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
