@@ -11,10 +11,10 @@ from rest_framework.response import Response
 
 from config.clock import now, real_now
 from membership.services.member_view import held_memberships
+from segmentation.api.instants import shown_instant
 from segmentation.api.parameters import Parameters
 from segmentation.api.privacy import visible_customer
 from segmentation.api.schema import CUSTOMER_ID, errors
-from segmentation.api.segments import shown_instant
 from segmentation.api.viewer import looker_of
 from segmentation.api.views import ApiView
 from segmentation.domain.masking import mask_email, mask_phone

@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from segmentation.api.segments import shown_instant
+from segmentation.api.instants import shown_instant
 from segmentation.api.viewer import KeyViewer
 from segmentation.models import Run
 from segmentation.permissions import mentions_hidden, row_scope

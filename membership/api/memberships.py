@@ -11,11 +11,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from membership.services.member_view import MemberView, views_of
+from segmentation.api.instants import shown_instant
 from segmentation.api.labels import label_text
 from segmentation.api.parameters import Parameters
 from segmentation.api.privacy import visible_customer
 from segmentation.api.schema import CUSTOMER_ID, LANGUAGE, errors
-from segmentation.api.segments import TROUBLE, shown_instant
+from segmentation.api.trouble import RunTrouble, shown_trouble
 from segmentation.api.views import ApiView
 from segmentation.models import Run
 from segmentation.services.run_standing import run_in_trouble
@@ -26,16 +27,6 @@ class Progress(serializers.Serializer[Any]):
     need = serializers.CharField(help_text="the threshold, in the metric's unit")
     have = serializers.CharField(allow_null=True)
     missing = serializers.CharField(help_text="the least amount that reaches the threshold")
-
-
-class RunTrouble(serializers.Serializer[Any]):
-    """The newest run that failed, is held, or is being tried again, after the one whose results
-    show."""
-
-    run = serializers.IntegerField()
-    as_of = serializers.DateTimeField()
-    status = serializers.ChoiceField(choices=list(TROUBLE))
-    code = serializers.CharField(help_text='stable; "" for what nobody foresaw')
 
 
 class MembershipView(serializers.Serializer[Any]):
@@ -93,22 +84,14 @@ class CustomerMemberships(ApiView):
         customer = visible_customer(request, customer_id)
         Parameters(request, known=()).check()
         views = views_of(customer)
-        trouble = shown_trouble(views[0].run) if views else None
+        trouble = trouble_since(views[0].run) if views else None
         return Response([{**_document(view), "last_error": trouble} for view in views])
 
 
-def shown_trouble(published: Run | None) -> dict[str, Any] | None:
-    """What went wrong since the run whose results show; no message, which may name what only
-    staff may know of."""
+def trouble_since(published: Run | None) -> dict[str, Any] | None:
+    """What went wrong since the run whose results show."""
     run = run_in_trouble(published)
-    if run is None:
-        return None
-    return {
-        "run": run.pk,
-        "as_of": shown_instant(run.as_of),
-        "status": run.status,
-        "code": run.error_code,
-    }
+    return None if run is None else shown_trouble(run)
 
 
 def _document(view: MemberView) -> dict[str, Any]:

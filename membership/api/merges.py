@@ -15,10 +15,10 @@ from rest_framework.response import Response
 
 from config.clock import now, real_now
 from membership.services.merge_jobs import MERGE, request_merge, request_undo
+from segmentation.api.instants import shown_instant
 from segmentation.api.parameters import Parameters
 from segmentation.api.privacy import visible_customer
 from segmentation.api.schema import CUSTOMER_ID, IDEMPOTENCY_KEY, errors
-from segmentation.api.segments import shown_instant
 from segmentation.api.viewer import key_of, looker_of, viewer_of
 from segmentation.api.views import ApiView
 from segmentation.domain.errors import Problem, TierwiseError

@@ -15,15 +15,16 @@ from config.clock import now
 from membership.services.definitions import current_programs
 from membership.services.member_view import newest_look
 from membership.services.terms import ProgramTerms, VersionTerms, program_terms
+from segmentation.api.instants import shown_instant
 from segmentation.api.labels import label_text
 from segmentation.api.pagination import PAGE_PARAMETERS, next_address, page_of
 from segmentation.api.parameters import Parameters
 from segmentation.api.schema import LANGUAGE, PAGE, errors, key_parameter, pages_of
-from segmentation.api.segments import shown_instant
+from segmentation.api.trouble import RunTrouble
 from segmentation.api.views import ApiView
 from segmentation.services.definitions import current_catalog
 
-from .memberships import RunTrouble, shown_trouble
+from .memberships import trouble_since
 
 
 class TermLength(serializers.Serializer[Any]):
@@ -172,7 +173,7 @@ class _Standing:
 def _standing() -> _Standing:
     run, looked_at = newest_look()
     as_of = None if run is None else shown_instant(run.as_of)
-    return _Standing(as_of, looked_at, shown_trouble(run))
+    return _Standing(as_of, looked_at, trouble_since(run))
 
 
 def _document(terms: ProgramTerms, standing: _Standing) -> dict[str, Any]:

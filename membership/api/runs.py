@@ -17,10 +17,10 @@ from rest_framework.reverse import reverse
 from config.clock import now, real_now
 from membership.queries import run_document
 from membership.services.recompute import request_run
+from segmentation.api.instants import shown_instant
 from segmentation.api.pagination import PAGE_PARAMETERS, next_address, page_of
 from segmentation.api.parameters import Parameters
 from segmentation.api.schema import IDEMPOTENCY_KEY, PAGE, errors, pages_of
-from segmentation.api.segments import shown_instant
 from segmentation.api.viewer import KeyViewer, key_of, looker_of, viewer_of
 from segmentation.api.views import ApiView
 from segmentation.domain.errors import Problem, TierwiseError

@@ -24,9 +24,9 @@ from segmentation.services.access_log import record_access
 from segmentation.services.jobs import job_folder
 from segmentation.services.request_keys import once, request_digest
 
+from .instants import shown_instant
 from .parameters import Parameters
 from .schema import CUSTOMER_ID, IDEMPOTENCY_KEY, errors
-from .segments import shown_instant
 from .viewer import key_of, looker_of, viewer_of
 from .views import ApiView
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from django.conf import settings
 from django.http import Http404
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
@@ -26,26 +24,23 @@ from segmentation.services.hidden_reads import record_hidden_reads
 from segmentation.services.run_standing import last_good_as_ofs, run_in_trouble, trouble_words
 from segmentation.services.segment_sizes import SeenSize, seen_sizes
 
+from .instants import shown_instant
 from .labels import row_label
 from .pagination import PAGE_PARAMETERS, Page, next_address, page_of
 from .parameters import Parameters
 from .schema import LANGUAGE, PAGE, errors, key_parameter, pages_of
+from .trouble import RunTrouble, shown_trouble
 from .viewer import looker_of, viewer_of
 from .views import ApiView
 
 ANSWERING = (Run.Status.PUBLISHED, Run.Status.HISTORICAL)
-TROUBLE = (Run.Status.QUEUED, Run.Status.HELD, Run.Status.FAILED)
 PARTS = ("members", "entered", "left")
 
 
-class LastError(serializers.Serializer[Any]):
+class LastError(RunTrouble):
     """The newest run that failed, is held, or is being tried again, after the one whose results
     show."""
 
-    run = serializers.IntegerField()
-    as_of = serializers.DateTimeField()
-    status = serializers.ChoiceField(choices=list(TROUBLE))
-    code = serializers.CharField(help_text='stable; "" for what nobody foresaw')
     message = serializers.CharField()
 
 
@@ -229,11 +224,6 @@ class SegmentRuns(ApiView):
         )
 
 
-def shown_instant(instant: datetime) -> str:
-    """An instant in the project's zone."""
-    return instant.astimezone(ZoneInfo(settings.TIME_ZONE)).isoformat()
-
-
 def _segment(request: Request, key: str) -> Segment:
     found = visible_segments(viewer_of(request)).filter(key=key.replace("\x00", "")).first()
     if found is None or found.key != key:
@@ -264,13 +254,8 @@ def last_error(published: Run | None, *, viewer: Viewer) -> dict[str, Any] | Non
     run = run_in_trouble(published)
     if run is None:
         return None
-    return {
-        "run": run.pk,
-        "as_of": shown_instant(run.as_of),
-        "status": run.status,
-        "code": run.error_code,
-        "message": trouble_words(run, viewer=viewer) or _("The run's page in the admin says what."),
-    }
+    words = trouble_words(run, viewer=viewer) or _("The run's page in the admin says what.")
+    return {**shown_trouble(run), "message": words}
 
 
 def _row(

@@ -26,7 +26,7 @@ from .plan import CompiledPlan
 from .plan.rules import layer_column, segment_column, tag_column, tag_flag
 
 # Rows hashed together: columns of that length stay in the processor's cache.
-HASHED_AT_ONCE = 65_536
+_HASHED_AT_ONCE = 65_536
 _MOST_WAITING = 3
 
 
@@ -109,7 +109,7 @@ def write_hashes(
     added = "".join(f", e.{_quoted(name)}" for name in names if name != "ordinal")
     reader = duck.sql(
         f"SELECT v.*{added} FROM verdicts v LEFT JOIN {extra} e ON e.ordinal = v.ordinal"
-    ).to_arrow_reader(HASHED_AT_ONCE)
+    ).to_arrow_reader(_HASHED_AT_ONCE)
     # One part is hashed while DuckDB makes the next; a few at most wait in memory.
     with ThreadPoolExecutor(1) as hasher:
         parts: list[Future[npt.NDArray[np.uint64]]] = []

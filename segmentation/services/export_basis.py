@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
-from segmentation.domain.definitions import Catalog, FactMetric, Label
+from segmentation.domain.definitions import Catalog, FactMetric
 from segmentation.domain.errors import NotFoundError
 from segmentation.domain.row_numbers import row_number
 from segmentation.domain.windows import resolve
@@ -22,7 +22,7 @@ from segmentation.queries import newest_published_run
 
 from .exporting import ExportColumn, ExportScope
 from .spreadsheets import Cell, Row
-from .wording import interval_words, named, window_words
+from .wording import in_language, interval_words, named, window_words
 
 _CHUNK = 2000
 
@@ -99,11 +99,6 @@ def metric_lines(
             name = _("Interval of “%(metric)s”") % {"metric": in_language(metric.label)}
             lines.append((name, named(window_words(metric.window), ends)))
     return lines
-
-
-def in_language(label: Label) -> str:
-    """The name in the language of now."""
-    return label.zh_hans if (get_language() or "").startswith("zh") else label.en
 
 
 def label_column() -> str:

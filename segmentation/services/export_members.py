@@ -31,7 +31,6 @@ from .export_basis import (
     CUSTOMER_COLUMNS,
     answering_run,
     customer_rows,
-    in_language,
     label_column,
     metric_lines,
     run_lines,
@@ -39,6 +38,7 @@ from .export_basis import (
 from .exporting import ExportColumn, ExportScope, ExportSource, register_source
 from .run_catalogs import run_catalog
 from .spreadsheets import Cell, Row
+from .wording import in_language
 
 _VIEW_CUSTOMER = "segmentation.view_customer"
 

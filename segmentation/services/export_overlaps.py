@@ -13,7 +13,7 @@ from segmentation.domain.row_numbers import row_number
 from segmentation.models import Segment
 from segmentation.permissions import visible_segments
 
-from .export_basis import answering_run, in_language, run_lines
+from .export_basis import answering_run, run_lines
 from .exporting import ExportColumn, ExportScope, ExportSource, register_source
 from .segment_overlap import (
     MOST,
@@ -23,6 +23,7 @@ from .segment_overlap import (
     overlap_matrix,
 )
 from .spreadsheets import Cell, Row
+from .wording import in_language
 
 
 @register_source

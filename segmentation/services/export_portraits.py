@@ -8,13 +8,14 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from .export_basis import answering_run, in_language, metric_lines, run_lines
+from .export_basis import answering_run, metric_lines, run_lines
 from .exporting import ExportColumn, ExportScope, ExportSource, register_source
 from .portrait_results import ClassPortrait, MetricPortrait, Portrait
 from .run_catalogs import run_catalog
 from .spreadsheets import Cell, Row
 from .subject_portraits import portrait_of, subject_name
 from .subjects import Subject, is_hidden_subject, read_subject, subject_members
+from .wording import in_language
 
 
 @register_source

@@ -7,13 +7,14 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.db.models import QuerySet
-from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from segmentation.domain.definitions import Label
 from segmentation.domain.errors import Problem, TierwiseError
 from segmentation.domain.windows import local_day
 from segmentation.models import PromotionEvent
+
+from .wording import in_language
 
 FROZEN = "frozen"
 _DAY = timedelta(days=1)
@@ -51,11 +52,9 @@ def refuse_frozen(now: datetime, *, reason: str, override: str, may_override: bo
     if freeze is None:
         return reason
     if not override.strip():
-        is_chinese = (get_language() or "").startswith("zh")
-        name = freeze.label.zh_hans if is_chinese else freeze.label.en
         message = _(
             "Publishing is frozen for “%(promotion)s” (%(key)s) up to and including %(until)s."
-        ) % {"promotion": name, "key": freeze.key, "until": freeze.until}
+        ) % {"promotion": in_language(freeze.label), "key": freeze.key, "until": freeze.until}
         raise TierwiseError(message, code=FROZEN, problems=(Problem("", FROZEN, message),))
     if not may_override:
         message = _("Your role may not publish while publishing is frozen.")

@@ -8,10 +8,10 @@ from segmentation.domain.errors import NotFoundError
 from segmentation.models import Run
 from segmentation.permissions import Viewer
 
-from .export_basis import in_language
 from .portrait_results import Portrait
 from .portraits import portrait
 from .subjects import Subject, subject_members
+from .wording import in_language
 
 
 def portrait_of(subject: Subject, *, run: Run, viewer: Viewer) -> Portrait:

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from django.utils.translation import get_language, gettext_lazy, pgettext
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, pgettext
 
-from segmentation.domain.definitions import Window
+from segmentation.domain.definitions import Label, Window
 from segmentation.domain.windows import Interval
 
 ATTRIBUTE_LABELS = {
@@ -29,6 +29,11 @@ ATTRIBUTE_LABELS = {
     "birth_month": gettext_lazy("Birth month"),
     "days_since_registered": gettext_lazy("Days since registered"),
 }
+
+
+def in_language(label: Label) -> str:
+    """The name in the language of now."""
+    return label.zh_hans if (get_language() or "").startswith("zh") else label.en
 
 
 def listed(words: Iterable[object]) -> str:

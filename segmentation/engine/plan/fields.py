@@ -1,4 +1,4 @@
-"""Which event properties the definitions read."""
+"""Which fields of facts the definitions read."""
 
 from __future__ import annotations
 
@@ -22,11 +22,15 @@ def property_keys(metrics: Iterable[Metric]) -> tuple[str, ...]:
     found: set[str] = set()
     for metric in metrics:
         if isinstance(metric, FactMetric):
-            fields = {str(metric.aggregate.field)}
-            for test in (metric.filter, metric.aggregate.where):
-                fields |= _fields(test)
+            fields = fields_of(metric)
             found |= {field.removeprefix(_PREFIX) for field in fields if field.startswith(_PREFIX)}
     return tuple(sorted(found))
+
+
+def fields_of(metric: FactMetric) -> set[str]:
+    """What a metric aggregates, with the fields of its filters."""
+    aggregate = metric.aggregate
+    return {str(aggregate.field)} | _fields(metric.filter) | _fields(aggregate.where)
 
 
 def _fields(test: Filter | None) -> set[str]:

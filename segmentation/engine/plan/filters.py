@@ -34,18 +34,6 @@ def filter_expression(table: ir.Table, source: Source, test: Filter) -> ir.Boole
             return _test(table, source, test)
 
 
-def fields_in(test: Filter | None) -> frozenset[str]:
-    """The fields that a filter reads."""
-    match test:
-        case FilterAll(children) | FilterAny(children):
-            return frozenset().union(*(fields_in(child) for child in children))
-        case FilterNot(child):
-            return fields_in(child)
-        case FieldTest():
-            return frozenset({test.field})
-    return frozenset()
-
-
 def _test(table: ir.Table, source: Source, test: FieldTest) -> ir.BooleanValue:
     column = field_column(table, test.field, test.type)
     if test.cmp == "is_set":

@@ -12,7 +12,8 @@ import ibis.expr.types as ir
 
 from segmentation.domain.definitions import FactMetric, Source, TimeField
 
-from .filters import fields_in, filter_expression
+from .fields import fields_of
+from .filters import filter_expression
 from .parameters import Parameters
 from .tables import compare_columns, fact_table, field_column, field_scale, integer
 
@@ -70,7 +71,7 @@ def metric_tables(
 def _facts(source: Source, properties: Sequence[str], metrics: Sequence[FactMetric]) -> _Facts:
     """The facts these metrics are made of; refunds are joined only where one of them asks."""
     table = fact_table(source, properties)
-    if not any(_reads_net(metric) for metric in metrics):
+    if not any("net_amount" in fields_of(metric) for metric in metrics):
         return _Facts(table, source)
     return _Facts(_with_net(table, source), source)
 
@@ -86,12 +87,6 @@ def _with_net(table: ir.Table, source: Source) -> ir.Table:
         joined = table.left_join(refunds, table.id == refunds.id, rname="refund_{name}")
         return joined.mutate(net_amount=_net(joined))
     return table
-
-
-def _reads_net(metric: FactMetric) -> bool:
-    aggregate = metric.aggregate
-    read = fields_in(metric.filter) | fields_in(aggregate.where) | {str(aggregate.field)}
-    return "net_amount" in read
 
 
 def _net(joined: ir.Table) -> ir.Value:
