@@ -173,7 +173,8 @@ def served(folder: Path) -> Iterator[str]:
         ["manage.py", "instant"],
     )  # fmt: skip
     running = [
-        subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment)
+        # Standard output is this benchmark's document alone.
+        subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stdout=sys.stderr)
         for command in commands
     ]
     address = f"http://127.0.0.1:{port}/"
